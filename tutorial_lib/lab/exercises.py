@@ -1,0 +1,161 @@
+"""Exercises that check themselves, and never break Run All."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+
+CHECK_MIME = "application/vnd.tutorial.check+json"
+
+
+class Todo(Exception):
+    """The answer is still the stub."""
+
+
+class Wrong(Exception):
+    """The answer gave something else than expected."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What :func:`check` found. ``status`` is ``"todo"``, ``"correct"`` or ``"wrong"``."""
+
+    exercise: str
+    status: str
+    message: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the answer is correct."""
+        return self.status == "correct"
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+def check(exercise: str, answer: Any, *, show: bool = True) -> CheckResult:
+    """Try an answer on known cases and say what came of it; never raise for a wrong answer.
+
+    The cases of ``"mixup.mix_batch"`` are the function ``mix_batch`` in ``tutorial_lib/lab/checks/mixup.py``.
+
+    Args:
+        exercise: ``"topic.exercise"``.
+        answer: what the exercise asked for: mostly a function, sometimes a number or a choice.
+        show: print the result.
+
+    Returns:
+        The :class:`CheckResult`; truthy only if correct.
+
+    Raises:
+        ValueError: if there is no such exercise (a fault of the chapter, not of the student).
+
+    >>> check("start.double", lambda x: x + x, show=False).status
+    'correct'
+    >>> check("start.double", None, show=False).status
+    'todo'
+    """
+    cases = _find(exercise)
+    try:
+        if answer is None or answer is Ellipsis:
+            raise Todo
+        cases(answer)
+    except Todo:
+        result = CheckResult(exercise, "todo", "not done yet: fill in the stub and run the cell again")
+    except NotImplementedError:
+        result = CheckResult(exercise, "todo", "not done yet: fill in the stub and run the cell again")
+    except Wrong as wrong:
+        result = CheckResult(exercise, "wrong", str(wrong))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"your code raised {type(error).__name__}: {error}\n  at line {where.lineno}: {where.line or '…'}"
+        result = CheckResult(exercise, "wrong", message)
+    else:
+        result = CheckResult(exercise, "correct", "correct")
+    if show:
+        _show(result)
+    return result
+
+
+def call(answer: Callable, *args, **kwargs) -> Any:
+    """Call the student's function; a stub that returns nothing counts as not done.
+
+    >>> call(lambda x: x + 1, 1)
+    2
+    """
+    if not callable(answer):
+        raise Wrong(f"expected a function, got {type(answer).__name__}\n  hint: pass the function, don't call it")
+    got = answer(*args, **kwargs)
+    if got is None or got is Ellipsis:
+        raise Todo
+    return got
+
+
+def expect(got: Any, expected: Any, *, given: str, hint: str, atol: float = 1e-6, rtol: float = 1e-5) -> None:
+    """Raise :class:`Wrong`, with the input, what came, what was expected, and a hint, unless they agree.
+
+    Tensors, arrays and numbers are compared by shape and value; anything else by ``==``.
+
+    >>> expect(torch.ones(2), [1.0, 1.0], given="two ones", hint="none needed")
+    """
+    try:
+        expected_tensor = torch.as_tensor(expected)
+    except (TypeError, ValueError, RuntimeError):
+        agree = got == expected
+    else:
+        try:
+            got_tensor = torch.as_tensor(got).detach().cpu()
+        except (TypeError, ValueError, RuntimeError):
+            agree = False
+        else:
+            agree = got_tensor.shape == expected_tensor.shape and torch.allclose(
+                got_tensor.double(), expected_tensor.double(), atol=atol, rtol=rtol, equal_nan=True
+            )
+    if not agree:
+        raise Wrong(f"given     {given}\n  got       {_short(got)}\n  expected  {_short(expected)}\n  hint: {hint}")
+
+
+def require(condition: bool, *, given: str, hint: str) -> None:
+    """Raise :class:`Wrong` unless a property holds.
+
+    >>> require(True, given="anything", hint="none needed")
+    """
+    if not condition:
+        raise Wrong(f"given     {given}\n  hint: {hint}")
+
+
+def _find(exercise: str) -> Callable[[Any], None]:
+    topic, _, name = exercise.partition(".")
+    try:
+        module = import_module(f"{__package__}.checks.{topic}")
+    except ModuleNotFoundError:
+        module = None
+    cases = getattr(module, name, None) if name and not name.startswith("_") else None
+    if cases is None:
+        known = (
+            []
+            if module is None
+            else [
+                f"{topic}.{key}"
+                for key, value in vars(module).items()
+                if callable(value) and getattr(value, "__module__", None) == module.__name__ and key[0] != "_"
+            ]
+        )
+        raise ValueError(f"there is no exercise {exercise!r}" + (f"; there are {', '.join(known)}" if known else ""))
+    return cases
+
+
+def _short(value: Any, limit: int = 300) -> str:
+    text = repr(value)
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[:limit] + " …"
+
+
+def _show(result: CheckResult) -> None:
+    from IPython.display import display
+
+    sign = {"todo": "○", "correct": "✔", "wrong": "✘"}[result.status]
+    record = {"exercise": result.exercise, "status": result.status, "message": result.message}
+    display({CHECK_MIME: record, "text/plain": f"{sign} {result.exercise}: {result.message}"}, raw=True)

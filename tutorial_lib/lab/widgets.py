@@ -1,0 +1,58 @@
+"""Explorers: a figure that reads whole on paper, and the same with sliders where somebody is there."""
+
+import inspect
+from collections.abc import Callable
+
+from .runtime import is_headless
+
+
+def explore(function: Callable, /, **sliders) -> None:
+    """Draw ``function()`` once as a static figure, then again under sliders where a person can move them.
+
+    The static figure uses the function's own default arguments, so a chapter reads whole on GitHub and on paper.
+
+    Args:
+        function: draws one matplotlib figure; every slider's name is one of its arguments, with a default.
+        **sliders: what ``ipywidgets.interact`` takes: a ``(low, high, step)`` tuple, a list of choices, or a widget.
+
+    Raises:
+        ValueError: if a slider is not an argument of ``function`` with a default.
+
+    >>> explore(lambda lam=0.5: None, lam=(0.0, 1.0, 0.1))
+    """
+    import matplotlib.pyplot as plt
+
+    parameters = inspect.signature(function).parameters
+    for name in sliders:
+        if name not in parameters or parameters[name].default is inspect.Parameter.empty:
+            have = [key for key, value in parameters.items() if value.default is not inspect.Parameter.empty]
+            raise ValueError(f"slider {name!r} is not an argument with a default; the function has {', '.join(have)}")
+    function()
+    plt.show()
+    if is_headless():
+        return
+    import ipywidgets
+
+    # continuous_update off: a figure takes a fraction of a second, and a dragged slider would queue dozens.
+    controls = {}
+    for name, slider in sliders.items():
+        widget = (
+            slider
+            if isinstance(slider, ipywidgets.Widget)
+            else ipywidgets.interactive(lambda value: None, value=slider).children[0]
+        )
+        widget.description = name
+        if not isinstance(slider, ipywidgets.Widget):
+            widget.value = parameters[name].default
+        if hasattr(widget, "continuous_update"):
+            widget.continuous_update = False
+        controls[name] = widget
+
+    def draw(**values):
+        function(**values)
+        plt.show()
+
+    output = ipywidgets.interactive_output(draw, controls)
+    from IPython.display import display
+
+    display(ipywidgets.VBox([ipywidgets.HBox(list(controls.values())), output]))
