@@ -1,0 +1,93 @@
+"""Real data: where the prepared sets lie, and how a chapter reads one. Nothing here downloads.
+
+A set is fetched and prepared once, by ``python -m data_scripts NAME``. It then lies in its own folder under
+``$TUTORIAL_DATA`` (default: the user's cache folder for ``tutorial_lib``), as one ``.npz`` of plain arrays.
+"""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from platformdirs import user_cache_path
+
+#: Prepared sets: name -> file below the data folder. ``data_scripts/<name>.py`` is the recipe of each.
+SETS = {"mitbih": "mitbih/mitbih_windows_10s_90hz.npz"}
+
+
+def data_folder(folder: str | os.PathLike | None = None) -> Path:
+    """Return the folder that holds the prepared sets; it need not exist.
+
+    Args:
+        folder: the folder itself; by default ``$TUTORIAL_DATA``, else the user's cache folder for
+            ``tutorial_lib``.
+
+    Returns:
+        An absolute path.
+
+    >>> data_folder("sets").name
+    'sets'
+    """
+    if folder is None:
+        folder = os.environ.get("TUTORIAL_DATA") or user_cache_path("tutorial_lib", appauthor=False)
+    return Path(folder).expanduser().absolute()
+
+
+def prepared_path(name: str, folder: str | os.PathLike | None = None) -> Path:
+    """Return the file in which a prepared set lies, or will lie.
+
+    Args:
+        name: a key of ``SETS``.
+        folder: as in :func:`data_folder`.
+
+    Returns:
+        An absolute path; the file need not exist.
+
+    Raises:
+        ValueError: if there is no such set.
+
+    >>> prepared_path("mitbih", "sets").name
+    'mitbih_windows_10s_90hz.npz'
+    """
+    if name not in SETS:
+        raise ValueError(f"name must be a prepared set ({', '.join(sorted(SETS))}), got {name!r}")
+    return data_folder(folder) / SETS[name]
+
+
+def load_real(name: str, folder: str | os.PathLike | None = None) -> dict[str, np.ndarray]:
+    """Read a prepared real data set; never download.
+
+    Args:
+        name: the set, such as ``"mitbih"`` (MIT-BIH Arrhythmia, windows of 10 s).
+        folder: as in :func:`data_folder`.
+
+    Returns:
+        A new dict from array name to array; the docstring of ``data_scripts/<name>.py`` says what each holds.
+        For ``"mitbih"``, one row a window: ``signal`` (8640, 2, 900) int8, times ``mv_per_unit`` = millivolt,
+        ``hz`` = 90 samples a second; ``label`` (8640, 11) uint8 0/1 in the order of ``label_names`` (11,);
+        ``record`` (8640,); ``start_s`` (8640,) in seconds; ``split`` (8640,) ``"train"`` or ``"test"``, by
+        patient; ``lead_names`` (8640, 2).
+
+    Raises:
+        ValueError: if there is no such set.
+        FileNotFoundError: if it has not been prepared yet; the message holds the command that does it.
+        OSError: if the file is there but cannot be read as such a set.
+
+    >>> load_real("mitbih", folder="no-such-folder")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: real data set 'mitbih' is not prepared: ... `python -m data_scripts mitbih` ...
+    """
+    path = prepared_path(name, folder)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"real data set {name!r} is not prepared: {path} is missing. Run `python -m data_scripts {name}` "
+            "(it downloads once), or set TUTORIAL_DATA to the folder that holds it."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise OSError(
+            f"{path} is not a readable prepared set ({error}). Delete it and run `python -m data_scripts {name}`."
+        ) from error
