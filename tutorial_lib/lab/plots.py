@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-# Okabe & Ito's palette: told apart by readers with any common colour blindness. Each method keeps its colour, its marker
-# and its line style through the whole course, so that no figure rests on colour alone.
+# Okabe & Ito's palette: told apart by readers with any common colour blindness. Each method keeps its colour, its
+# marker and its line style through the whole course, so that no figure rests on colour alone.
 COLORS = {
     "black": "#000000",
     "orange": "#E69F00",
