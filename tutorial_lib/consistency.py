@@ -1,0 +1,608 @@
+"""Learn from images without labels by asking two predictions to agree: dual-task consistency, and mean teacher.
+
+=====================  =================================  ==========================  ======================
+method                 the two predictions                differ in                   passes a step
+=====================  =================================  ==========================  ======================
+:func:`dtc_loss`       segmentation, signed distance      the task (two heads)        one
+mean teacher           student, teacher (its average)     the weights and the noise   two, one with gradient
+=====================  =================================  ==========================  ======================
+
+Both add ``lam`` times a mean squared difference of probabilities to a supervised loss. ``lam`` grows during training
+(:func:`gaussian_rampup`): an untrained network has nothing to agree about.
+"""
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+
+from .level_sets import mask_from_sdf
+
+__all__ = [
+    "DTCLoss",
+    "DTCWeights",
+    "MeanTeacher",
+    "MeanTeacherLoss",
+    "TwoStreamBatchSampler",
+    "clipped_noise",
+    "dice_loss",
+    "dtc_loss",
+    "dtc_weights",
+    "ema_update",
+    "gaussian_rampup",
+    "mean_teacher_loss",
+    "task_consistency",
+]
+
+# --- Dual-task consistency ------------------------------------------------------------------------------------------
+
+
+class DTCLoss(NamedTuple):
+    """What :func:`dtc_loss` returns, each a scalar: ``total``, and the three terms before they are weighted."""
+
+    total: Tensor
+    dice: Tensor
+    sdf: Tensor
+    consistency: Tensor
+
+
+class DTCWeights(NamedTuple):
+    """The three numbers that :func:`dtc_loss` is set by."""
+
+    beta: float
+    lam: float
+    k: float
+
+
+def dtc_loss(
+    logits: Tensor,
+    sdf: Tensor,
+    target: Tensor,
+    target_sdf: Tensor,
+    *,
+    lam: float,
+    beta: float = 0.3,
+    k: float = 1500.0,
+) -> DTCLoss:
+    r"""Dual-task consistency: Dice and distance regression on labelled rows, agreement of the two heads on all.
+
+    .. math:: L = \underbrace{L_{Dice}(\sigma(f_1), y)}_{\text{labelled}}
+              + \beta \underbrace{\overline{(f_2 - T(y))^2}}_{\text{labelled}}
+              + \lambda \underbrace{\overline{(\sigma(f_1) - T^{-1}(f_2))^2}}_{\text{all}},
+              \qquad T^{-1}(z) = \sigma(-k z)
+
+    The bars are means over pixels, rows and channels. The first L rows of the batch are the labelled ones, and L is
+    what ``target`` says: :class:`TwoStreamBatchSampler` puts them there. The third term's gradient reaches both heads.
+
+    L = 0 is allowed: the supervised terms are then 0 and only agreement is left. So is L = B.
+
+    Args:
+        logits: (B, C, *spatial) :math:`f_1`, scores of C structures before the sigmoid.
+        sdf: (B, C, *spatial) :math:`f_2`, the predicted signed distance, negative inside, in the units of
+            ``target_sdf``; after a tanh head in [-1, 1].
+        target: (L, C, *spatial) masks of the first L rows: bool, integer 0/1, or soft in [0, 1].
+        target_sdf: (L, C, *spatial) :math:`T(y)`, their signed distance, such as
+            ``level_sets.signed_distance(target, normalize="dtc", spatial_dims=target.ndim - 2)``.
+        lam: weight of the consistency now, at least 0; see :func:`dtc_weights`.
+        beta: weight of the distance regression, at least 0.
+        k: steepness of the transform from distance to probability, above 0; the minus that turns negative inside into
+            1 is in the formula (the paper writes :math:`\sigma(k z)` with k = -1500). At 1500 it is a step a few
+            thousandths wide: most pixels get no gradient through ``sdf``.
+
+    Returns:
+        :class:`DTCLoss` ``(total, dice, sdf, consistency)``: scalars, in float32 where the input is narrower.
+
+    Raises:
+        ValueError: if shapes do not fit together, a prediction is not floating-point, or a weight is out of range.
+
+    References:
+        Luo et al., Semi-supervised Medical Image Segmentation through Dual-task Consistency, AAAI 2021
+        (arXiv:2009.04448).
+
+    >>> inside = torch.tensor([[[20.0, -20.0]]])  # sure: inside, outside
+    >>> loss = dtc_loss(inside, torch.tensor([[[-0.5, 0.5]]]), inside > 0, torch.tensor([[[-0.5, 0.5]]]), lam=1.0)
+    >>> [round(float(term), 6) for term in loss]
+    [0.0, 0.0, 0.0, 0.0]
+    """
+    _check_predictions(logits=logits, sdf=sdf)
+    _check_labels(logits, target=target, target_sdf=target_sdf)
+    lam, beta = _check_weight("lam", lam), _check_weight("beta", beta)
+    labelled = len(target)
+    probability = _widen(logits).sigmoid()
+    sdf = _widen(sdf)
+    consistency = _task_consistency(probability, sdf, k)
+    if labelled:
+        dice = dice_loss(probability[:labelled], target)
+        regression = nn.functional.mse_loss(sdf[:labelled], target_sdf.to(sdf.dtype))
+    else:
+        dice = regression = probability.new_zeros(())
+    return DTCLoss(dice + beta * regression + lam * consistency, dice, regression, consistency)
+
+
+def dtc_weights(step: int, total: int, *, source: str = "paper") -> DTCWeights:
+    r"""Return what :func:`dtc_loss` is weighted by at a step, according to the paper or to its published code.
+
+    ============  ====================================================================
+    ``source``    :math:`\lambda` at step t of T
+    ============  ====================================================================
+    ``"paper"``   :math:`e^{-5 (1 - t/T)^2}`
+    ``"code"``    the same with :math:`\lfloor 40\, t / T \rfloor / 40` for :math:`t/T`
+    ``"flag"``    a tenth of ``"code"``
+    ============  ====================================================================
+
+    All three have :math:`\beta = 0.3` and :math:`k = 1500`.
+
+    The code changes the weight every 150 of its 6,000 steps, so the last stair is 0.9969 and never 1. It has a flag
+    ``--consistency_weight 0.1`` that nothing reads: ``"flag"`` is the training that a reader of its command line
+    would expect (0.1 is also what UA-MT, the method it grew from, uses).
+
+    Args:
+        step: the current step, from 0; beyond ``total`` the weight stays.
+        total: steps of the training.
+        source: ``"paper"``, ``"code"`` or ``"flag"``.
+
+    Returns:
+        :class:`DTCWeights`; pass it on as ``dtc_loss(..., **dtc_weights(step, total)._asdict())``.
+
+    Raises:
+        ValueError: if ``source`` is unknown, or as :func:`gaussian_rampup`.
+
+    References:
+        Luo et al., AAAI 2021; its code HiLab-git/DTC, ``code/train_la_dtc.py``.
+
+    >>> dtc_weights(3000, 6000)
+    DTCWeights(beta=0.3, lam=0.2865047968601901, k=1500.0)
+    >>> dtc_weights(149, 6000, source="code") == dtc_weights(0, 6000, source="code")
+    True
+    """
+    if source == "paper":
+        lam = gaussian_rampup(step, total)
+    elif source in ("code", "flag"):
+        lam = gaussian_rampup(step, total, stairs=40)
+        lam *= 0.1 if source == "flag" else 1.0
+    else:
+        raise ValueError(f"source must be 'paper', 'code' or 'flag', got {source!r}")
+    return DTCWeights(beta=0.3, lam=lam, k=1500.0)
+
+
+def task_consistency(logits: Tensor, sdf: Tensor, *, k: float = 1500.0) -> Tensor:
+    r"""Mean squared difference between the segmentation and the one that the signed distance implies.
+
+    .. math:: L_{DTC} = \overline{\big(\sigma(f_1) - \sigma(-k f_2)\big)^2}
+
+    Args:
+        logits: (B, ...) :math:`f_1`, before the sigmoid.
+        sdf: (B, ...) :math:`f_2`, signed distance, negative inside.
+        k: steepness of the transform, above 0.
+
+    Returns:
+        A scalar; differentiable in both arguments. 0 for an empty batch.
+
+    Raises:
+        ValueError: if the shapes differ or a tensor is not floating-point, or ``k`` is not above 0.
+
+    References:
+        Luo et al., AAAI 2021.
+
+    >>> float(task_consistency(torch.zeros(1, 2), torch.tensor([[0.0, 1.0]])))
+    0.125
+    """
+    _check_predictions(logits=logits, sdf=sdf)
+    return _task_consistency(_widen(logits).sigmoid(), _widen(sdf), k)
+
+
+def _task_consistency(probability: Tensor, sdf: Tensor, k: float) -> Tensor:
+    if not probability.numel():
+        return probability.sum() * 0
+    return nn.functional.mse_loss(probability, mask_from_sdf(sdf, k=k))
+
+
+def dice_loss(probability: Tensor, target: Tensor, *, squared: bool = True, smooth: float = 1e-5) -> Tensor:
+    r"""Soft Dice loss, pooled over the batch, averaged over channels.
+
+    .. math:: L_{Dice} = 1 - \frac{2 \sum p y + \epsilon}{\sum p^2 + \sum y^2 + \epsilon}
+
+    The sums run over rows and pixels: one ratio for the whole batch, as in DTC. An image without the structure then
+    does no harm, which it would if each had a ratio of its own. Where nothing is there and nothing is predicted the
+    loss is 0.
+
+    Args:
+        probability: (B, C, *spatial) in [0, 1].
+        target: the same shape: bool, integer 0/1, or soft in [0, 1].
+        squared: squares in the denominator (V-Net, DTC); ``False`` for plain sums.
+        smooth: :math:`\epsilon`, above 0.
+
+    Returns:
+        A scalar, in float32 where the input is narrower. 0 for an empty batch.
+
+    Raises:
+        ValueError: if the shapes differ, ``probability`` is not floating-point, or ``smooth`` is not above 0.
+
+    References:
+        Milletari et al., V-Net, 3DV 2016, section 3.
+
+    >>> mask = torch.tensor([[[1.0, 1.0, 0.0, 0.0]]])
+    >>> dice_loss(mask, mask).item(), round(dice_loss(1 - mask, mask).item(), 4)
+    (0.0, 1.0)
+    """
+    if not probability.is_floating_point() or probability.ndim < 2:
+        raise ValueError(f"probability must be floating-point (B, C, ...), got {_what(probability)}")
+    if target.shape != probability.shape:
+        raise ValueError(f"target must have the shape of probability, {tuple(probability.shape)}, got {_what(target)}")
+    if not smooth > 0:
+        raise ValueError(f"smooth must be above 0, got {smooth}")
+    probability = _widen(probability)
+    target = target.to(probability.dtype)
+    pixels = (0, *range(2, probability.ndim))
+    both = (probability * target).sum(pixels)
+    # For a 0/1 mask y^2 is y; soft targets need the square.
+    p, y = (probability.square(), target.square()) if squared else (probability, target)
+    return (1 - (2 * both + smooth) / (p.sum(pixels) + y.sum(pixels) + smooth)).mean()
+
+
+def gaussian_rampup(step: float, total: float, *, stairs: int | None = None) -> float:
+    r"""Return a weight that grows from :math:`e^{-5} \approx 0.0067` at the first step to 1 at the last.
+
+    .. math:: \lambda(t) = e^{-5 (1 - t/T)^2}
+
+    Args:
+        step: t; below 0 it counts as 0, beyond ``total`` as ``total``.
+        total: T; 0 means no ramp: the weight is 1.
+        stairs: move in this many equal stairs, :math:`\lfloor n\, t/T \rfloor / n` for :math:`t/T`; ``None``: smoothly.
+
+    Returns:
+        The weight.
+
+    Raises:
+        ValueError: if ``step`` is not finite, ``total`` is negative or not finite, or ``stairs`` is below 1.
+
+    References:
+        Laine & Aila, Temporal Ensembling for Semi-Supervised Learning, ICLR 2017 (arXiv:1610.02242).
+
+    >>> [round(gaussian_rampup(step, 10), 3) for step in (0, 5, 10)]
+    [0.007, 0.287, 1.0]
+    """
+    if not math.isfinite(step):
+        raise ValueError(f"step must be finite, got {step}")
+    if not (math.isfinite(total) and total >= 0):
+        raise ValueError(f"total must be finite and at least 0, got {total}")
+    if stairs is not None and stairs < 1:
+        raise ValueError(f"stairs must be at least 1, got {stairs}")
+    if total == 0:
+        return 1.0
+    step = min(max(step, 0), total)
+    # step * stairs first: it is exact for whole numbers, step / total is not.
+    phase = step / total if stairs is None else step * stairs // total / stairs
+    return math.exp(-5 * (1 - phase) ** 2)
+
+
+# --- Batches of labelled and unlabelled samples ----------------------------------------------------------------------
+
+
+class TwoStreamBatchSampler(Sampler[list[int]]):
+    """Batches that hold labelled and unlabelled samples in fixed numbers, the labelled ones first.
+
+    Each stream runs through a random order of its indices and then through a new one, so that within one pass of the
+    sampler no index comes more than once more often than another of its stream. A stream shorter than its share of a
+    batch repeats within the batch.
+
+    Every pass draws new orders. They depend on ``generator`` alone: equal generators give equal batches.
+
+    Args:
+        labelled: indices of the labelled samples; empty only with ``labelled_per_batch=0``.
+        unlabelled: indices of the unlabelled ones; empty only with ``unlabelled_per_batch=0``.
+        labelled_per_batch: how many of them a batch holds.
+        unlabelled_per_batch: how many of them a batch holds.
+        batches: batches a pass; ``None``: as many whole batches as the labelled samples fill, at least one (without
+            labelled ones, the unlabelled).
+        generator: source of all randomness; ``None`` is torch's global CPU generator.
+
+    Raises:
+        ValueError: if the numbers are negative or both 0, a stream that is asked for is empty, or an index is in both.
+
+    References:
+        Tarvainen & Valpola, Mean teachers are better role models, NeurIPS 2017 (their code); DTC's samples alike, but
+        leaves a remainder of the unlabelled unseen in each pass and refuses short streams.
+
+    >>> sampler = TwoStreamBatchSampler(range(4), range(4, 100), labelled_per_batch=2, unlabelled_per_batch=3)
+    >>> [len(batch) for batch in sampler], all(index < 4 for batch in sampler for index in batch[:2])
+    ([5, 5], True)
+    """
+
+    def __init__(
+        self,
+        labelled: Sequence[int],
+        unlabelled: Sequence[int],
+        *,
+        labelled_per_batch: int,
+        unlabelled_per_batch: int,
+        batches: int | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        # Whatever numbers come (NumPy's, tensors), DataLoader hands plain ints to the data set.
+        self.labelled, self.unlabelled = [int(i) for i in labelled], [int(i) for i in unlabelled]
+        self.labelled_per_batch = _check_count("labelled_per_batch", labelled_per_batch, 0)
+        self.unlabelled_per_batch = _check_count("unlabelled_per_batch", unlabelled_per_batch, 0)
+        if labelled_per_batch + unlabelled_per_batch == 0:
+            raise ValueError("labelled_per_batch and unlabelled_per_batch must not both be 0")
+        for name in ("labelled", "unlabelled"):
+            if not getattr(self, name) and getattr(self, f"{name}_per_batch"):
+                raise ValueError(f"{name} is empty, but {name}_per_batch is {getattr(self, f'{name}_per_batch')}")
+        both = set(self.labelled) & set(self.unlabelled)
+        if both:
+            raise ValueError(f"labelled and unlabelled must have no index in common, got {sorted(both)[:5]} in both")
+        if batches is None:
+            stream, share = (self.labelled, labelled_per_batch)
+            if not share:
+                stream, share = (self.unlabelled, unlabelled_per_batch)
+            batches = max(1, len(stream) // share)
+        self.batches = _check_count("batches", batches, 1)
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        labelled, unlabelled = self._shuffles(self.labelled), self._shuffles(self.unlabelled)
+        for _ in range(self.batches):
+            yield [
+                *(next(labelled) for _ in range(self.labelled_per_batch)),
+                *(next(unlabelled) for _ in range(self.unlabelled_per_batch)),
+            ]
+
+    def _shuffles(self, indices: list[int]) -> Iterator[int]:
+        while True:
+            device = "cpu" if self.generator is None else self.generator.device
+            for position in torch.randperm(len(indices), generator=self.generator, device=device).tolist():
+                yield indices[position]
+
+
+# --- Mean teacher ---------------------------------------------------------------------------------------------------
+
+
+class MeanTeacherLoss(NamedTuple):
+    """What :func:`mean_teacher_loss` returns, each a scalar: ``total``, and the two terms before they are weighted."""
+
+    total: Tensor
+    dice: Tensor
+    consistency: Tensor
+
+
+def mean_teacher_loss(logits: Tensor, teacher_logits: Tensor, target: Tensor, *, lam: float) -> MeanTeacherLoss:
+    r"""Mean teacher for segmentation: Dice where there are labels, agreement with the teacher everywhere.
+
+    .. math:: L = L_{Dice}(\sigma(f), y) + \lambda\, \overline{(\sigma(f) - \sigma(\bar f))^2}
+
+    Args:
+        logits: (B, C, *spatial) the student's scores, labelled rows first.
+        teacher_logits: the same shape, the teacher's; no gradient flows into it.
+        target: (L, C, *spatial) masks of the first L rows; L = 0 leaves only the agreement.
+        lam: weight of the consistency now, at least 0; such as ``0.1 * gaussian_rampup(step, total)``.
+
+    Returns:
+        :class:`MeanTeacherLoss` ``(total, dice, consistency)``: scalars, in float32 where the input is narrower.
+
+    Raises:
+        ValueError: if shapes do not fit together, a prediction is not floating-point, or ``lam`` is negative.
+
+    References:
+        Tarvainen & Valpola, Mean teachers are better role models, NeurIPS 2017, section 2; with Dice and 0.1 as in
+        Yu et al., UA-MT, MICCAI 2019 (without its uncertainty mask).
+
+    >>> sure = torch.tensor([[[20.0, -20.0]]])
+    >>> mean_teacher_loss(sure, torch.zeros(1, 1, 2), sure > 0, lam=1.0).consistency.item()
+    0.25
+    """
+    _check_predictions(logits=logits, teacher_logits=teacher_logits)
+    _check_labels(logits, target=target)
+    lam = _check_weight("lam", lam)
+    probability = _widen(logits).sigmoid()
+    dice = dice_loss(probability[: len(target)], target) if len(target) else probability.new_zeros(())
+    if logits.numel():
+        consistency = nn.functional.mse_loss(probability, _widen(teacher_logits.detach()).sigmoid())
+    else:
+        consistency = probability.sum() * 0
+    return MeanTeacherLoss(dice + lam * consistency, dice, consistency)
+
+
+class MeanTeacher(nn.Module):
+    r"""A copy of a network that follows the original's average: update it after each step, ask it for targets.
+
+    .. math:: \bar\theta \leftarrow \alpha_t \bar\theta + (1 - \alpha_t)\, \theta, \qquad
+              \alpha_t = \min\!\big(1 - \tfrac{1}{t + 1},\ \alpha\big)
+
+    At the first update t = 0, so that the teacher *is* the student; until t reaches :math:`1/(1-\alpha)` it is the
+    plain mean of all students so far. Called, it runs without gradient. ``train()`` and ``eval()`` work as on any
+    module: in train mode batch norm uses the batch, as in the published codes. ``state_dict`` holds the count of
+    updates too.
+
+    Args:
+        student: the network to follow; copied, never changed.
+        decay: :math:`\alpha`, in [0, 1].
+        buffers: what happens to buffers such as batch norm's statistics, as in :func:`ema_update`.
+
+    Raises:
+        ValueError: if ``decay`` or ``buffers`` is not as described.
+
+    References:
+        Tarvainen & Valpola, Mean teachers are better role models, NeurIPS 2017, section 2 and their code.
+
+    >>> student = nn.Linear(1, 1)
+    >>> teacher = MeanTeacher(student, decay=0.9)
+    >>> teacher.update(student)
+    >>> bool(teacher(torch.ones(1, 1)) == student(torch.ones(1, 1)))
+    True
+    """
+
+    def __init__(self, student: nn.Module, *, decay: float = 0.99, buffers: str = "copy"):
+        super().__init__()
+        self.decay, self.buffer_policy = _check_decay(decay), _check_buffers(buffers)
+        self.model = copy.deepcopy(student).requires_grad_(False)
+        self.updates = 0
+
+    @torch.no_grad()
+    def forward(self, *inputs, **options):
+        """Run the averaged network, without gradient."""
+        return self.model(*inputs, **options)
+
+    def update(self, student: nn.Module) -> None:
+        """Move towards the student; call once after each optimizer step."""
+        decay = min(1 - 1 / (self.updates + 1), self.decay)
+        ema_update(self.model, student, decay=decay, buffers=self.buffer_policy)
+        self.updates += 1
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"updates": self.updates}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self.updates = state["updates"]
+
+
+@torch.no_grad()
+def ema_update(teacher: nn.Module, student: nn.Module, *, decay: float, buffers: str = "copy") -> None:
+    r"""Move a network's parameters towards another's, in place.
+
+    .. math:: \bar\theta \leftarrow \alpha \bar\theta + (1 - \alpha)\, \theta
+
+    Args:
+        teacher: the network to change; of the same structure, without parameters in common.
+        student: the network to follow; not changed.
+        decay: :math:`\alpha` in [0, 1]: 0 copies, 1 leaves the teacher as it is.
+        buffers: ``"copy"``: take the student's (batch norm's statistics and counters stay consistent); ``"average"``:
+            average floating-point ones like parameters and copy the others; ``"keep"``: leave the teacher its own, for
+            teachers that run in train mode (the published codes).
+
+    Raises:
+        ValueError: if the networks differ in a name or a shape, share a parameter, or an option is out of range.
+
+    References:
+        Tarvainen & Valpola, NeurIPS 2017, section 2.
+
+    >>> teacher, student = nn.Linear(1, 1), nn.Linear(1, 1)
+    >>> ema_update(teacher, student, decay=0.0)
+    >>> bool(teacher.weight == student.weight)
+    True
+    """
+    decay, buffers = _check_decay(decay), _check_buffers(buffers)
+    parameters = _pairs("parameter", teacher.named_parameters(), student.named_parameters())
+    for name, own, other in parameters:
+        if own is other:
+            raise ValueError(f"teacher must be a copy of its own (copy.deepcopy), but shares {name!r} with the student")
+        own.lerp_(other.to(own), 1 - decay)
+    if buffers == "keep":
+        return
+    for _, own, other in _pairs("buffer", teacher.named_buffers(), student.named_buffers()):
+        if buffers == "average" and own.is_floating_point():
+            own.lerp_(other.to(own), 1 - decay)
+        else:
+            own.copy_(other)
+
+
+def _pairs(kind: str, teacher, student) -> list[tuple[str, Tensor, Tensor]]:
+    """Match tensors by name, before any is changed."""
+    teacher, student = dict(teacher), dict(student)
+    if teacher.keys() != student.keys():
+        odd = sorted(teacher.keys() ^ student.keys())
+        raise ValueError(f"teacher and student must have the same structure; only one has the {kind} {odd[0]!r}")
+    for name, own in teacher.items():
+        if own.shape != student[name].shape:
+            shapes = f"{tuple(own.shape)} and {tuple(student[name].shape)}"
+            raise ValueError(f"teacher and student must have equal shapes, got {shapes} for {name!r}")
+    return [(name, own, student[name]) for name, own in teacher.items()]
+
+
+def clipped_noise(
+    inputs: Tensor, *, std: float = 0.1, clip: float = 0.2, generator: torch.Generator | None = None
+) -> Tensor:
+    r"""Return Gaussian noise for the teacher's input: :math:`\mathrm{clip}(\mathcal N(0, s^2), -c, c)`.
+
+    Args:
+        inputs: any floating-point tensor; gives shape, dtype and device.
+        std: :math:`s`, at least 0, in units of the inputs (which UA-MT and DTC scale to deviation 1).
+        clip: :math:`c`, at least 0.
+        generator: source of all randomness, on any device; ``None`` is torch's global CPU generator.
+
+    Returns:
+        The noise, of the inputs' shape; add it yourself.
+
+    Raises:
+        ValueError: if ``std`` or ``clip`` is negative or not finite, or ``inputs`` is not floating-point.
+
+    References:
+        Yu et al., UA-MT, MICCAI 2019 (values from their code).
+
+    >>> bool(clipped_noise(torch.zeros(100)).abs().max() <= 0.2)
+    True
+    """
+    if not inputs.is_floating_point():
+        raise ValueError(f"inputs must be floating-point, got {_what(inputs)}")
+    std, clip = _check_weight("std", std), _check_weight("clip", clip)
+    device = "cpu" if generator is None else generator.device
+    noise = torch.randn(inputs.shape, generator=generator, device=device, dtype=_widen(inputs[:0]).dtype)
+    return noise.mul_(std).clamp_(-clip, clip).to(inputs)
+
+
+# --- Checks ---------------------------------------------------------------------------------------------------------
+
+
+def _widen(values: Tensor) -> Tensor:
+    """Half precision to float32: sums over a million pixels, and slopes of 1500, need the digits."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _what(values: Tensor) -> str:
+    return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
+
+
+def _check_predictions(**named: Tensor) -> None:
+    (first_name, first), *others = named.items()
+    for name, values in named.items():
+        if not values.is_floating_point():
+            raise ValueError(f"{name} must be floating-point, got {_what(values)}")
+    for name, values in others:
+        if values.shape != first.shape:
+            raise ValueError(f"{name} must have the shape of {first_name}, {tuple(first.shape)}, got {_what(values)}")
+
+
+def _check_labels(logits: Tensor, **named: Tensor) -> None:
+    """Labels belong to the first rows of the batch, and to each of its channels and pixels."""
+    if logits.ndim < 2:
+        raise ValueError(f"logits must be (B, C, ...), got {_what(logits)}")
+    rows = {len(values) if values.ndim else 0 for values in named.values()}
+    if len(rows) > 1:
+        shapes = ", ".join(_what(values) for values in named.values())
+        raise ValueError(f"{' and '.join(named)} must have the same number of rows, got {shapes}")
+    for name, values in named.items():
+        if values.ndim != logits.ndim or values.shape[1:] != logits.shape[1:] or len(values) > len(logits):
+            pixels = ", ".join(map(str, logits.shape[1:]))
+            raise ValueError(
+                f"{name} must be (L, {pixels}) with L at most {len(logits)}, the labelled rows, got {_what(values)}"
+            )
+
+
+def _check_weight(name: str, weight: float) -> float:
+    if not (math.isfinite(weight) and weight >= 0):
+        raise ValueError(f"{name} must be finite and at least 0, got {weight}")
+    return weight
+
+
+def _check_decay(decay: float) -> float:
+    if not 0 <= decay <= 1:
+        raise ValueError(f"decay must be in [0, 1], got {decay}")
+    return decay
+
+
+def _check_buffers(buffers: str) -> str:
+    if buffers not in ("copy", "average", "keep"):
+        raise ValueError(f"buffers must be 'copy', 'average' or 'keep', got {buffers!r}")
+    return buffers
+
+
+def _check_count(name: str, count: int, least: int) -> int:
+    if isinstance(count, bool) or count != int(count) or count < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {count}")
+    return int(count)
