@@ -90,7 +90,7 @@ def _blobs(shape: tuple[int, ...]) -> np.ndarray:
 def _peer(name: str):
     """A peer's module from a folder of its own, so that the environment stays as it is."""
     folder = Path(sys.prefix) / "peers" / PEERS[name]
-    if not folder.exists():
+    if not any(folder.glob(f"{name}*")):
         install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), PEERS[name]]
         subprocess.run(install, check=True)
     sys.path.append(str(folder))
