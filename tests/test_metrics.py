@@ -387,7 +387,7 @@ def test_each_way_to_the_nearest_voxel_is_exact(pred, truth, way, spacing, monke
 
 
 def test_one_and_two_threads_give_the_same():
-    pred, truth = smooth((40, 40, 40), 0), smooth((40, 40, 40), 1)
+    pred, truth = smooth((52, 52, 52), 0), smooth((52, 52, 52), 1)  # large enough for two
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)

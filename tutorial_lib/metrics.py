@@ -290,8 +290,8 @@ def surface_distances(
     batch, space = p.shape[: p.ndim - dims], p.shape[p.ndim - dims :]
     pairs = zip(p.reshape(math.prod(batch), *space), t.reshape(math.prod(batch), *space))
     with ThreadPoolExecutor(2) as pool:
-        # The tree and the transform release Python's lock: the two directions run side by side.
-        both_ways = pool.map if torch.get_num_threads() > 1 else map
+        # The tree and the transform release Python's lock: in a large volume the two directions run side by side.
+        both_ways = pool.map if torch.get_num_threads() > 1 and math.prod(space) >= 2**17 else map
         rows = [_measure(a, b, spacing, percentile, pooled, tolerance, policy, both_ways) for a, b in pairs]
     table = np.array(rows, dtype=np.float64).reshape(*batch, len(SurfaceDistances._fields))
     fields = [torch.from_numpy(np.array(table[..., i])).to(device, _float(device)) for i in range(table.shape[-1])]
@@ -317,7 +317,10 @@ def _measure(pred, target, spacing, percentile, pooled, tolerance, policy, both_
     return pool.max(), hd95, there.mean(), back.mean(), pool.mean(), nsd
 
 
+# What decides between the ways of `_nearest`; benchmarks/bench_metrics.py measures each alone.
 _REACH = 3  # voxels around a surface voxel that are looked up before anything is built
+_LOOKUPS_PER_QUERY = 200  # look-ups that cost about as much as one query of a k-d tree
+_VOXELS_PER_QUERY = 25  # voxels of a distance transform that cost about as much as one query
 
 
 def _surfaces(*masks: np.ndarray) -> list[np.ndarray]:
@@ -342,35 +345,36 @@ def _surfaces(*masks: np.ndarray) -> list[np.ndarray]:
 def _nearest(points: np.ndarray, surface: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
     """Distance from each voxel of `points` to the nearest voxel of `surface`, in no particular order.
 
-    Three ways, each exact, each where it is the fastest (`benchmarks/bench_metrics.py` measures them): good predictions
-    lie within a few voxels of the truth, and there a look-up, nearest offset first, finds the answer; what is left
-    goes to a k-d tree, whose time grows with the number of points, or, where they are very many (noise), to a distance
+    Three ways, each exact, each where it is the fastest. Most of a good prediction lies within a few voxels of the
+    truth, and of noise within a few of other noise: there a look-up, nearest offset first, finds the answer. What is
+    left goes to a k-d tree, whose time grows with the number of points, or, where that is very many, to a distance
     transform, whose time grows with the number of voxels.
     """
     flat, left = surface.ravel(), np.flatnonzero(points)
-    found = []
+    found, tried = [], 0
     for distance, offsets in _shells(spacing):
-        before = len(left)
+        before, tried = len(left), tried + len(offsets)
         for step in offsets @ np.array(surface.strides):  # bool: a stride is a number of voxels
             hit = flat[left + step]
             count = np.count_nonzero(hit)
             if count:
                 found.append(np.full(count, distance))
                 left = left[~hit]
-        # A look-up costs about 1/200 of a tree's query: go on while a shell finds enough to pay for itself.
-        if len(left) == 0 or (before - len(left)) * 200 < before * len(offsets):
+        # After the nearest neighbours, go on only while a shell finds enough to pay for itself.
+        poor = (before - len(left)) * _LOOKUPS_PER_QUERY < before * len(offsets)
+        if len(left) == 0 or poor and tried >= 3**surface.ndim:
             break
     if len(left):
         size = np.array(spacing)[:, None]
         here = np.array(np.unravel_index(left, surface.shape))
-        # A tree's query costs about as much as 25 voxels of a transform.
-        if len(left) * 25 < surface.size:
+        if len(left) * _VOXELS_PER_QUERY < surface.size:
             there = np.array(np.nonzero(surface))
             tree = cKDTree((there * size).T, leafsize=32, balanced_tree=False, compact_nodes=False)
             found.append(tree.query((here * size).T)[0])
         else:
-            nearest = distance_transform_edt(~surface, sampling=spacing, return_distances=False, return_indices=True)
-            there = nearest.reshape(surface.ndim, -1)[:, left]
+            inner = (slice(_REACH, -_REACH),) * surface.ndim
+            there = distance_transform_edt(~surface[inner], spacing, return_distances=False, return_indices=True)
+            there = there[(slice(None), *(here - _REACH))] + _REACH
             found.append(np.sqrt((((there - here) * size) ** 2).sum(0)))
     return np.concatenate(found)
 
