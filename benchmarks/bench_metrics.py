@@ -119,7 +119,7 @@ def blob(*, seed: int, shift: float = 0.0) -> np.ndarray:
 def import_peer(package: str, module: str):
     """A module, or one file, of a package that is installed by itself, without its needs and out of Python's path."""
     folder = Path(sys.prefix) / "peers" / package
-    if not folder.exists():
+    if not (folder / module.replace(".", "/").split("/")[0]).exists():
         install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), package]
         subprocess.run(install, check=True)
     if module.endswith(".py"):
