@@ -7,7 +7,7 @@ Both networks return :class:`DualOutput` ``(logits, sdf)``: the scores of a segm
 network              joins encoder and decoder by                 parameters as by default    sizes: multiples of
 ===================  ===========================================  ==========================  ===================
 :class:`DualVNet`    addition, five levels (DTC's network)        9,448,866 (3-D)             16
-:class:`DualUNet`    concatenation, three levels (for a laptop)   117,410 (2-D)               4
+:class:`DualUNet`    concatenation, three levels (for a laptop)   116,770 (2-D)               4
 ===================  ===========================================  ==========================  ===================
 """
 
@@ -136,6 +136,8 @@ class DualUNet(nn.Module):
         spatial_dims: 2 or 3.
         filters: channels of each level, from the finest.
         norm: ``"batch"``, ``"instance"``, ``"group"`` (16 groups, or the most that divide the channels), or ``None``.
+            Not ``"batch"`` by default: where each batch holds the same few labelled images beside ever new ones, its
+            statistics couple the rows, and a small network learns that coupling by heart.
         dropout: probability with which a whole channel is dropped, at the coarsest level and before the heads.
 
     Shape:
@@ -161,7 +163,7 @@ class DualUNet(nn.Module):
         *,
         spatial_dims: int = 2,
         filters: Sequence[int] = (16, 32, 64),
-        norm: str | None = "batch",
+        norm: str | None = "instance",
         dropout: float = 0.0,
     ):
         super().__init__()
