@@ -211,6 +211,8 @@ def test_dice_loss_known_answers():
     p, y = torch.tensor([[[0.5, 0.5]]]), torch.tensor([[[1, 0]]])
     assert dice_loss(p, y).item() == pytest.approx(1 - 1 / 1.5, abs=1e-4)
     assert dice_loss(p, y, squared=False).item() == pytest.approx(0.5, abs=1e-4)
+    soft = torch.tensor([[[0.25, 0.75]]])
+    assert dice_loss(soft, soft).item() == pytest.approx(0, abs=1e-6)  # its squares on both sides
     nothing = torch.zeros(1, 1, 3)
     assert dice_loss(nothing, nothing).item() == 0
     with pytest.raises(ValueError, match="smooth must be above 0"):
