@@ -61,7 +61,7 @@ def test_one_parameters_cell_and_no_other_switch(chapter):
     tagged = [cell for cell in code(read(chapter)) if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1
     scope = {}
-    exec(tagged[0].source, scope)  # noqa: S102
+    exec(tagged[0].source, scope)
     values = {name: value for name, value in scope.items() if name.isupper()}
     assert values == {"FAST": True, "SEED": 0, "DEVICE": "auto", "DATA": "builtin"}
 
