@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from .manifest import RemoteFile
 
-CHUNK = 1 << 16
+#: Bytes are written in pieces of this size; a cut loses at most one piece.
+CHUNK = 1 << 13
 #: Answers that may be different in a minute. Any other one of 4xx or 5xx is final.
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 60.0
@@ -32,7 +33,11 @@ class DownloadError(Exception):
 
 
 class _Again(Exception):
-    """This attempt failed; another one may succeed."""
+    """This attempt failed; another one, ``wait`` seconds later at the earliest, may succeed."""
+
+    def __init__(self, reason: str, wait: float = 0.0):
+        super().__init__(reason)
+        self.wait = wait
 
 
 class _Wrong(Exception):
@@ -169,8 +174,7 @@ def _fetch_from(session, url, file, part, timeout, retries, backoff, progress) -
             most = max(most, _size(part))
             if failures > retries:
                 raise _Final(f"{reason} (given up after {failures} attempts that brought nothing)") from None
-            asked = reason.args[1] if len(reason.args) > 1 else 0.0
-            time.sleep(min(max(backoff * 2 ** max(failures - 1, 0), asked), LONGEST_WAIT))
+            time.sleep(min(max(backoff * 2 ** max(failures - 1, 0), reason.wait), LONGEST_WAIT))
 
 
 def _append(session, url, file, part, timeout, progress) -> None:

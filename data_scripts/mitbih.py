@@ -21,7 +21,7 @@ in the window. A **rhythm** label is 1 when the rhythm is on at any time in it: 
 the next.
 
 360 Hz becomes 90 Hz in one pass over the whole record, with the zero-phase FIR filter of ``scipy.signal.decimate``.
-So a window's edges are no edges for the filter.
+So a window's edges are no edges for the filter; only the first ten samples of a record's first window feel its start.
 
 The split is the one of de Chazal, O'Dwyer & Reilly (IEEE Trans. Biomed. Eng. 51(7), 2004): DS1 trains, DS2 tests. Two
 things differ. They leave out the paced records 102, 104, 107, 217: here 102 and 107 train, 104 and 217 test. And 201

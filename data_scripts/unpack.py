@@ -1,12 +1,19 @@
 """Open an archive that came from somewhere else, without letting it write outside its folder."""
 
+import gzip
+import lzma
 import os
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
+
+#: What the readers raise on damaged content; the last two: a compression or an encryption they do not know.
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
+BROKEN += (NotImplementedError, RuntimeError)
 
 
 def unpack(archive: str | os.PathLike, folder: str | os.PathLike, *, max_bytes: int) -> Path:
@@ -41,7 +48,7 @@ def unpack(archive: str | os.PathLike, folder: str | os.PathLike, *, max_bytes: 
             raise ValueError(f"archive must be a zip or tar file, got {archive}")
         fresh.chmod(0o755)
         os.rename(fresh, folder)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+    except BROKEN as error:
         raise ValueError(f"archive {archive} is broken: {error}") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
