@@ -57,9 +57,10 @@ def build(
         if _is_prepared(data_set, folder):
             say(f"Already prepared: {target}")
             return target
+        # Before the download: a library that is missing should not be found out after it.
+        recipe = importlib.import_module(f"data_scripts.{data_set.name}")
         raw = _raw_files(data_set, target.parent / "raw", source, say, options)
         say("Preparing ...")
-        recipe = importlib.import_module(f"data_scripts.{data_set.name}")
         try:
             arrays = recipe.prepare(raw, [file.name for file in data_set.files])
             write_npz(target, arrays)

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import wfdb
 from scipy.signal import decimate
 from tqdm import tqdm
 
@@ -119,8 +120,6 @@ def read_record(path: Path) -> tuple[np.ndarray, list[str], Annotations]:
     Raises:
         ValueError: if it does not hold two leads at 360 Hz for half an hour.
     """
-    import wfdb  # slow to import, and only needed here
-
     record = wfdb.rdrecord(str(path))
     needed = WINDOWS * WINDOW_S * SOURCE_HZ
     if record.fs != SOURCE_HZ or record.n_sig != 2 or record.sig_len < needed:

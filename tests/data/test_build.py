@@ -185,6 +185,14 @@ def test_ctrl_c_is_status_130(run, monkeypatch, capsys):
     assert "goes on from there" in capsys.readouterr().err
 
 
+def test_a_missing_library_is_said_before_the_download(run, server, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "wfdb", None)
+    monkeypatch.delitem(sys.modules, "data_scripts.mitbih", raising=False)
+    assert run("mitbih") == 1
+    assert 'wfdb is not installed; run: pip install -e ".[data]"' in capsys.readouterr().err
+    assert server.requests == []
+
+
 def test_two_processes_at_once_fetch_each_file_once(small_manifest, folder, server):
     server.script["100.atr"] = [("stall", 0)]
     command = [sys.executable, "-u", "-m", "data_scripts", "mitbih", "--manifest", str(small_manifest)]
