@@ -34,6 +34,18 @@ def plain(text: object) -> str:
     return _CONTROL.sub("", _ANSI.sub("", str(text)))
 
 
+def overprinted(text: str) -> str:
+    """Return what a terminal shows of text whose lines are overwritten after a carriage return.
+
+    Args:
+        text: the text.
+
+    >>> overprinted("1 %\\r2 %\\rdone\\n")
+    'done\\n'
+    """
+    return _OVERWRITTEN.sub("", text)
+
+
 def cut_note(kept: int, total: int) -> str:
     """Return the line that stands where an output was cut.
 
@@ -106,7 +118,7 @@ def _merged(outputs: list[dict]) -> list[dict]:
         merged.append(output)
     for output in merged:
         if output["output_type"] == "stream":
-            output["text"] = _OVERWRITTEN.sub("", output["text"])
+            output["text"] = overprinted(output["text"])
     return merged
 
 

@@ -11,6 +11,8 @@ import shutil
 import signal
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tutorial_lib.course.catalogue import (
@@ -168,10 +170,10 @@ def _run(options) -> int:
     parameters = [parse_parameters(chapter, options.parameter) for chapter in chapters]
     others = [chapter for chapter in _readable(notebooks) if chapter.name not in {one.name for one in chapters}]
     again = "tutorial run does only what is missing" + (f" (with --out {options.out})" if options.out else "")
-    _terminate_like_interrupt()
     try:
-        summary = run(chapters, out=out, parameters=parameters, parallel=options.jobs, timeout=options.timeout,
-                      fresh=options.fresh, others=others, show=display(sys.stdout))
+        with _terminated_like_interrupted():
+            summary = run(chapters, out=out, parameters=parameters, parallel=options.jobs, timeout=options.timeout,
+                          fresh=options.fresh, others=others, show=display(sys.stdout))
     except DiskError as error:
         print(f"tutorial: {error}. Chapters already finished are kept; make room, then {again}.", file=sys.stderr)
         return 1
@@ -208,9 +210,9 @@ def _refresh(options) -> int:
         if chapter.path.parent.resolve() == notebooks.resolve() and solution.is_file():
             solved = read_chapter(solution, name=f"solutions.{solution.stem}")
             jobs.append(Job(solved, mode="refresh", target=solution))
-    _terminate_like_interrupt()
     try:
-        records = refresh(jobs, parallel=options.jobs, timeout=options.timeout, show=display(sys.stdout))
+        with _terminated_like_interrupted():
+            records = refresh(jobs, parallel=options.jobs, timeout=options.timeout, show=display(sys.stdout))
     except KeyboardInterrupt as interrupt:
         print("\ntutorial: interrupted. A notebook is either refreshed or as it was.", file=sys.stderr)
         return 143 if isinstance(interrupt, _Terminated) else 130
@@ -253,11 +255,16 @@ def _readable(notebooks: Path) -> list:
     return chapters
 
 
-def _terminate_like_interrupt() -> None:
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
     def handler(number, frame):
         raise _Terminated
 
-    signal.signal(signal.SIGTERM, handler)
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _table(head: tuple, rows: list[tuple], *, stretch: int) -> None:

@@ -31,7 +31,7 @@ img, svg { max-width: 100%; } img { background: #fff; }
 .soft { color: var(--soft); } .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .status { white-space: nowrap; font-weight: 600; } .good { color: var(--good); } .bad { color: var(--bad); }
 .failure { border-left: 4px solid var(--bad); background: var(--shade); padding: .8rem 1rem; margin: 1rem 0; }
-.failure pre { margin: .6rem 0; }
+.failure pre { margin: .6rem 0; } .failure h3 { margin-top: 0; }
 nav { margin-bottom: 1.5rem; }
 .scroll { overflow-x: auto; }
 @media print { :root { color-scheme: light; --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --shade: #f4f4f4;
@@ -73,7 +73,7 @@ _TAGS = """a abbr b blockquote br caption center cite code col colgroup dd del d
 _MATH_ATTRIBUTES = """display displaystyle scriptlevel mathvariant stretchy fence separator form lspace rspace accent
  accentunder linethickness columnalign rowalign columnspacing rowspacing columnlines rowlines width height depth
  minsize maxsize largeop movablelimits symmetric notation mathcolor""".split()
-_STYLES = """background background-color border border-bottom border-collapse border-left border-right border-top
+_STYLES = """background-color border border-bottom border-collapse border-left border-right border-top
  color display font-family font-size font-style font-weight height line-height margin margin-bottom margin-left
  margin-right margin-top max-width min-width padding padding-bottom padding-left padding-right padding-top
  text-align text-decoration vertical-align white-space width""".split()
@@ -123,7 +123,7 @@ def sanitise(source: str) -> str:
         if tag == "img":
             return name in ("alt", "width", "height") or (name == "src" and value.startswith("data:image/"))
         if tag == "a":
-            return name == "href"
+            return name == "href" and not value.strip().lower().startswith("data:")
         if tag == "input":
             return (name, value) == ("type", "checkbox") or name in ("checked", "disabled")
         if tag in ("td", "th", "col", "colgroup"):
@@ -136,6 +136,7 @@ def sanitise(source: str) -> str:
         # bleach warns of a style attribute inside MathML and SVG; ours go through the same allow-list.
         warnings.simplefilter("ignore")
         return bleach.clean(_INVISIBLE.sub("", str(source)), tags={*_TAGS, *_MATH_TAGS}, attributes=allowed,
+                            protocols={"http", "https", "mailto", "data"},
                             css_sanitizer=CSSSanitizer(allowed_css_properties=_STYLES))
 
 
@@ -156,9 +157,9 @@ def mathml(formula: str, display: str = "inline") -> str:
         from latex2mathml.converter import convert
 
         drawn = convert(source, display=display)
-        # Some engines refuse a formula that holds a bare error element; better the source than half a formula.
-        if "<merror" not in drawn:
-            return drawn
+        # An unknown command comes back as it was: better the whole source than half a formula.
+        if "<merror" not in drawn and "<mi>\\" not in drawn:
+            return drawn.replace("<mi>∼</mi>", "<mo>∼</mo>")
     except Exception:
         pass
     tag = "pre" if display == "block" else "code"

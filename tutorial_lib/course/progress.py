@@ -2,7 +2,7 @@
 
 import time
 
-SYMBOLS = {"ok": "✓", "failed": "✗", "timeout": "⧖", "cached": "↺", "running": "…"}
+SYMBOLS = {"ok": "✓", "failed": "✗", "timeout": "◷", "cached": "↺", "running": "…"}
 HEARTBEAT = 30.0
 
 

@@ -87,7 +87,7 @@ paired scores; the bar is its 95&nbsp;% interval, the thin line is zero.
 _STYLE = """
 td.about { min-width: 15rem; } .small { font-size: .85em; } img.first { display: block; max-width: 15rem;
   max-height: 10rem; border: 1px solid var(--line); }
-svg.interval { display: block; width: 7.5rem; height: 1.1rem; margin-top: .2rem; }
+svg.interval { display: block; width: 7.5rem; max-width: none; height: 1.1rem; margin-top: .2rem; }
 svg .zero { stroke: var(--soft); stroke-width: 1; } svg .range { stroke: var(--ink); stroke-width: 3; }
 svg .mean { fill: var(--ink); }
 """

@@ -443,8 +443,11 @@ def run(chapters: list[Chapter], *, out: Path, parameters: list[dict[str, Any]],
 
         def report() -> dict:
             missing = [name for name in names if name not in records]
-            return write_reports(out, [records[name] for name in sorted(records)], missing=missing,
-                                 versions=versions, device=device)
+            try:
+                return write_reports(out, [records[name] for name in sorted(records)], missing=missing,
+                                     versions=versions, device=device)
+            except OSError as error:
+                raise DiskError(f"could not write the report in {out}: {error.strerror or error}") from None
 
         summary = report()
         stream = execute(jobs, out=out, parallel=parallel, timeout=timeout, versions=versions, device=device)
@@ -455,8 +458,6 @@ def run(chapters: list[Chapter], *, out: Path, parameters: list[dict[str, Any]],
                     records[job.chapter.name] = {**value, "figure": figure.get("figure")}
                     summary = report()
                 show.event(kind, job, value)
-    except OSError as error:
-        raise DiskError(f"could not write {error.filename or out}: {error.strerror or error}") from None
     finally:
         lock.release()
     return summary

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from tutorial_lib.course.clean import MAX_TEXT, cut_note, normalise, plain, tidy
+from tutorial_lib.course.clean import MAX_TEXT, cut_note, normalise, overprinted, plain, tidy
 from tutorial_lib.course.files import atomic_write
 
 CLAIM = "application/vnd.tutorial.claim+json"
@@ -102,7 +102,7 @@ class Watch:
             pause = max(SAMPLE_SECONDS, 50 * (time.perf_counter() - start))
 
 
-def _high_water(pid: int) -> int:
+def _high_water(pid: int | None) -> int:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -150,7 +150,7 @@ def _engine():
         def output(self, outs, msg, display_id, cell_index):
             # A cell may print without end: what will not be kept must not pile up here either.
             if msg["msg_type"] == "stream":
-                text, before = msg["content"]["text"], self.written.get(cell_index, 0)
+                text, before = overprinted(msg["content"]["text"]), self.written.get(cell_index, 0)
                 self.written[cell_index] = before + len(text)
                 msg["content"]["text"] = text[:max(0, MAX_TEXT - before)]
                 if not msg["content"]["text"]:
@@ -164,6 +164,7 @@ def _engine():
 
         def cell_complete(self, cell, cell_index=None, **kwargs):
             super().cell_complete(cell, cell_index=cell_index, **kwargs)
+            self.watch.peak = max(self.watch.peak, _high_water(self.watch.pid))
             self.watch.send(event="cell", done=cell_index + 1, total=len(self.nb.cells))
 
     class ChapterEngine(NBClientEngine):
@@ -205,6 +206,7 @@ def execute(job: dict, send) -> tuple[dict, dict]:
     import papermill
     from papermill.engines import papermill_engines
     from papermill.exceptions import PapermillExecutionError
+    from papermill.execute import remove_error_markers
 
     papermill_engines.register("tutorial", _engine())
     notebook = nbformat.reads(job["notebook"], as_version=4)
@@ -215,6 +217,8 @@ def execute(job: dict, send) -> tuple[dict, dict]:
     send(event="start", total=len(notebook.cells))
     watch, managers, reason = Watch(job["timeout"], send), [], ""
     _on_orphaned(watch)
+    if job["mode"] == "run":
+        threading.Thread(target=_warm_up, daemon=True).start()
     start = time.perf_counter()
     try:
         papermill.execute_notebook(notebook, None, parameters=job["parameters"], engine_name="tutorial",
@@ -231,7 +235,7 @@ def execute(job: dict, send) -> tuple[dict, dict]:
     watch.stop()
     end_tree(watch.pid)
     if managers:
-        notebook = managers[0].nb
+        notebook = remove_error_markers(managers[0].nb)
     error = _failure(notebook, watch, reason, job["timeout"])
     tidy(notebook)
     status = "timeout" if watch.timed_out and error else "failed" if error else "ok"
@@ -339,7 +343,6 @@ def work(job: dict, send) -> dict:
     import nbformat
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    threading.Thread(target=_warm_up, daemon=True).start()
     notebook, outcome = execute(job, send)
     record = {**job["record"], "started": started, **outcome, "claims": collect_claims(notebook)}
     if job["mode"] == "refresh":
@@ -362,7 +365,6 @@ def work(job: dict, send) -> dict:
 def _warm_up() -> None:
     # The worker has nothing to do while its kernel works: the page writer is loaded meanwhile.
     with suppress(Exception):
-        time.sleep(1)
         import tutorial_lib.course.pages as pages
 
         pages.warm_up()
@@ -381,6 +383,9 @@ def _on_orphaned(watch: Watch) -> None:
 def main() -> None:
     """Read one job from standard input, do it, and report on standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Half of papermill's import is jsonschema compiling a grammar of international addresses, an optional part
+    # that no notebook's schema uses.
+    sys.modules.setdefault("rfc3987_syntax", None)
     # Kernels inherit standard output: what they write there must not mix with the events.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
