@@ -309,7 +309,9 @@ def test_mixup_gradient(monkeypatch, per_sample, threshold):
     assert torch.autograd.gradcheck(f, (x, y)) and torch.autograd.gradgradcheck(f, (x, y))
 
 
-def test_flow_gradient_is_half_of_the_true_one():
+@pytest.mark.parametrize("threshold", [1, 1 << 40])
+def test_flow_gradient_is_half_of_the_true_one(monkeypatch, threshold):
+    monkeypatch.setattr(module, "_LARGE_SAMPLE_BYTES", threshold)
     z = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     y = torch.eye(4, dtype=torch.float64)
 
@@ -336,7 +338,9 @@ def test_flow_gradient_is_half_of_the_true_one():
 def test_size_of_the_gradient_against_plain_training(monkeypatch, halve, loss, ratio, modules):
     # alpha = 0 leaves every row as it is, so that only the counting of flows and the halving are left.
     if not halve:
-        monkeypatch.setattr(module._HalveGradient, "backward", staticmethod(lambda ctx, grad: grad))
+        halved = module._AddFlow.backward
+        whole = staticmethod(lambda ctx, grad: (2 * halved(ctx, grad)[0], None, None))
+        monkeypatch.setattr(module._AddFlow, "backward", whole)
     model, (x, y) = network().double(), batch()
     x, y, first = x.double(), y.double(), model[0].weight
     plain, = torch.autograd.grad(bce(model(x), y), first)
@@ -369,6 +373,14 @@ def test_rows_are_mixed_within_their_flow_by_one_draw():
     torch.testing.assert_close(mixed[20:], targets[20:] @ z, rtol=0, atol=1e-4)
     # The first flow is mixed as it would be alone.
     torch.testing.assert_close(per_flow[0], mixup(rows, rows, alpha=1.0, generator=seeded()).inputs)
+
+
+def test_flow_keeps_the_layout_of_images():
+    x = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
+    z, _ = FlowMix(1.0)(x, torch.eye(4))
+    assert z.is_contiguous(memory_format=torch.channels_last) and torch.equal(z[:4], x)
+    z, _ = FlowMix(1.0)(x.contiguous(), torch.eye(4))
+    assert z.is_contiguous()
 
 
 def test_without_originals_it_is_mixup():

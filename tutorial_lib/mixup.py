@@ -136,20 +136,25 @@ def _mix(values: Tensor, lam: Tensor, index: Tensor, out: Tensor | None = None) 
     return torch.index_select(values, 0, index.to(values.device), out=out).lerp_(values, lam)
 
 
-class _HalveGradient(torch.autograd.Function):
-    """The identity, whose gradient is halved."""
+class _AddFlow(torch.autograd.Function):
+    """Activations, then their mixture, stacked along the batch; the gradient halved."""
 
     @staticmethod
-    def forward(ctx, values: Tensor) -> Tensor:
-        return values.view_as(values)
+    def forward(ctx, values: Tensor, lam: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(lam, index)
+        # The layout that torch.cat would give (it keeps channels_last), without first making what it would join.
+        both = torch.empty_like(torch.cat([values.to("meta")] * 2), device=values.device)
+        original, mixed = both.tensor_split(2)
+        original.copy_(values)
+        _mix(values, lam, index, mixed)
+        return both
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        return grad / 2
-
-
-def _add_flow(values: Tensor, lam: Tensor, index: Tensor) -> Tensor:
-    return torch.cat([values, _mix(values, lam, index)])
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        lam, index = ctx.saved_tensors
+        original, mixed = grad.tensor_split(2)
+        # The adjoint of mixing with one lam is mixing with the inverse permutation.
+        return _mix(mixed, lam, index.argsort()).lerp_(original, 0.5), None, None
 
 
 class FlowMix(nn.Module):
@@ -209,9 +214,10 @@ class FlowMix(nn.Module):
         _check_targets(targets, rows=len(activations), of="activations")
         _check_flows(flows, "activations", activations)
         lam, index = _draw(activations, self.alpha, self.generator, flows=flows)
+        mixed = _mix(targets, lam, index)
         if not self.keep_original:
-            return _mix(activations, lam, index), _mix(targets, lam, index)
-        return _add_flow(_HalveGradient.apply(activations), lam, index), _add_flow(targets, lam, index)
+            return _mix(activations, lam, index), mixed
+        return _AddFlow.apply(activations, lam, index), torch.cat([targets, mixed])
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}, keep_original={self.keep_original}"
@@ -318,7 +324,8 @@ class Mixing:
         if self.draws:
             _check_targets(target, rows=len(self.draws[0].index), of=f"the output of layer {self.draws[0].layer!r}")
         for draw in self.draws:
-            target = (_add_flow if self._keep_original else _mix)(target, draw.lam, draw.index)
+            mixed = _mix(target, draw.lam, draw.index)
+            target = torch.cat([target, mixed]) if self._keep_original else mixed
         return target
 
     @contextmanager
@@ -369,10 +376,9 @@ class Mixing:
                 f"mixed before it, got {len(values)}"
             )
         lam, index = _draw(values, self._alpha, self._generator, flows=self.flows)
-        mixed = _add_flow(_HalveGradient.apply(values), lam, index) if self._keep_original else _mix(values, lam, index)
         self._waiting.remove(name)
         self.draws.append(Draw(name, lam, index))
-        return mixed
+        return (_AddFlow.apply if self._keep_original else _mix)(values, lam, index)
 
 
 @contextmanager
