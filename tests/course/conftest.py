@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+import tutorial_lib
 
 PARAMETERS = 'FAST = True\nSEED = 0\nRATE = 0.5\nDEVICE = "auto"'
 CLAIM = """from IPython.display import display
@@ -27,8 +30,8 @@ Image(base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4
 class Course:
     """A folder with ``notebooks/`` and a way to call ``tutorial`` in it."""
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, root: Path, package: Path):
+        self.root, self.package = root, package
         self.notebooks = root / "notebooks"
         self.notebooks.mkdir(parents=True, exist_ok=True)
         self.out = root / "runs" / "latest"
@@ -53,8 +56,9 @@ class Course:
     def start(self, *arguments: str, **settings) -> subprocess.Popen:
         """Start ``tutorial`` and do not wait for it."""
         command = [sys.executable, "-m", "tutorial_lib.course.cli", *arguments]
+        environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(self.package)}
         settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | settings
-        return subprocess.Popen(command, cwd=self.root, env={**os.environ, "MPLBACKEND": "Agg"}, **settings)
+        return subprocess.Popen(command, cwd=self.root, env=environment, **settings)
 
     def tutorial(self, *arguments: str, **settings) -> subprocess.CompletedProcess:
         """Run ``tutorial`` to its end."""
@@ -72,11 +76,20 @@ class Course:
         return json.loads((self.out / "chapters" / f"{name}.json").read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="session")
+def package(tmp_path_factory) -> Path:
+    """A copy of the package: its source is part of every key, and must not change under a test while it is edited."""
+    folder = tmp_path_factory.mktemp("package")
+    source = Path(tutorial_lib.__file__).parent
+    shutil.copytree(source, folder / "tutorial_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
 @pytest.fixture
-def course(tmp_path) -> Course:
-    return Course(tmp_path)
+def course(tmp_path, package) -> Course:
+    return Course(tmp_path, package)
 
 
 @pytest.fixture(scope="module")
-def shared_course(tmp_path_factory) -> Course:
-    return Course(tmp_path_factory.mktemp("course"))
+def shared_course(tmp_path_factory, package) -> Course:
+    return Course(tmp_path_factory.mktemp("course"), package)

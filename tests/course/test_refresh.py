@@ -21,7 +21,10 @@ print("b")"""
     course.chapter("solutions/01_a", "print('solved', FAST)")
     course.failing = course.chapter("02_b", "1 / 0")
     course.before = course.failing.read_bytes()
-    course.first = course.tutorial("refresh", "1", "2", "--jobs", "2")
+    edited = course.notebooks / "03_c.ipynb"
+    course.chapter("03_c", f"with open({str(edited)!r}, 'a') as file: file.write(' ')")
+    course.edited = edited.read_bytes() + b" "
+    course.first = course.tutorial("refresh", "--jobs", "2")
     course.paths = [course.notebooks / "01_a.ipynb", course.notebooks / "solutions" / "01_a.ipynb"]
     course.once = [path.read_bytes() for path in course.paths]
     return course
@@ -32,6 +35,11 @@ def test_a_failure_leaves_the_notebook_alone(refreshed):
     assert refreshed.failing.read_bytes() == refreshed.before
     assert "02_b: failed in code cell 2; the notebook is left as it was" in refreshed.first.stdout
     assert "ZeroDivisionError" in refreshed.first.stdout
+
+
+def test_an_edit_made_during_the_run_is_not_overwritten(refreshed):
+    assert (refreshed.notebooks / "03_c.ipynb").read_bytes() == refreshed.edited
+    assert "the notebook was edited while it ran" in refreshed.first.stdout
 
 
 def test_outputs_are_saved_without_noise(refreshed):

@@ -192,6 +192,7 @@ def test_an_executed_notebook_is_a_page_without_scripts_or_network():
     )
     page = assert_stands_alone(html)
     assert "javascript:" not in html
+    assert "badge" in page.text and "https://example.org" not in html
     assert html.count("</main>") == 1 and html.rstrip().endswith("</html>")
     assert "kept" in page.text and "p{color" not in page.text
     assert "Figure 1 of this chapter, drawn by code cell 1" in html

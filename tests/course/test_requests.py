@@ -43,6 +43,7 @@ def files(course):
         (["run", "--timeout", "nan"], "argument --timeout: expected a number of seconds above 0, got 'nan'"),
         (["run", "--notebooks", "nowhere"], "no folder of notebooks at nowhere"),
         (["run", "--out", "notebooks/01_mixup.ipynb/x"], "cannot write in notebooks/01_mixup.ipynb/x: Not a directory"),
+        (["run", "--out", "notebooks"], "notebooks holds other files and no earlier run; give --out a new or an empty"),
         (["rum"], "invalid choice: 'rum'"),
         (["run", "-p", "FAST"], "expected 2 arguments"),
         (["claims"], "no run in"),
@@ -189,6 +190,9 @@ def test_the_doctor_says_what_is_missing_and_how_to_get_it(there, capsys, monkey
 
 def test_a_key_covers_what_a_result_depends_on_and_nothing_else(course, monkeypatch):
     path = course.chapter("01_a", "print(1)", "# text")
+    source = course.root / "source"
+    source.mkdir()
+    monkeypatch.setattr("tutorial_lib.course.runner.PACKAGE", source)
     versions, device = {"python": "3.11", "torch": "2.13"}, {"machine": "x86_64", "cores": 2, "gpus": []}
 
     def key(values=None, versions=versions, device=device):
@@ -209,7 +213,7 @@ def test_a_key_covers_what_a_result_depends_on_and_nothing_else(course, monkeypa
     (course.root / "results").mkdir()
     (course.root / "results" / "a.json").write_text("{}")
     others.append(key())
-    monkeypatch.setattr("tutorial_lib.course.runner.PACKAGE", course.root / "notebooks")
+    (source / "mixup.py").write_text("changed = True")
     others.append(key())
     assert len({before, *others}) == len(others) + 1
 
@@ -217,6 +221,7 @@ def test_a_key_covers_what_a_result_depends_on_and_nothing_else(course, monkeypa
 def test_real_data_is_part_of_the_key(course, monkeypatch):
     path = course.chapter("01_a", parameters='DATA = "builtin"')
     monkeypatch.setenv("TUTORIAL_DATA", str(course.root / "data"))
+    monkeypatch.setattr("tutorial_lib.course.runner.PACKAGE", course.root / "source")
     chapter = read_chapter(path)
     built_in, real = chapter_key(chapter, {}, {}, {}), chapter_key(chapter, {"DATA": "real"}, {}, {})
     (course.root / "data").mkdir()

@@ -37,6 +37,7 @@ nav { margin-bottom: 1.5rem; }
 @media print { :root { color-scheme: light; --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --shade: #f4f4f4;
     --accent: #000; --good: #000; --bad: #000; }
   body { max-width: none; padding: 0; font-size: 11pt; } nav { display: none; }
+  pre, .input_area pre { white-space: pre-wrap !important; }
   tr, figure, .failure, .output_area, .output_png { break-inside: avoid; } h1, h2, h3 { break-after: avoid; } }
 """
 
@@ -79,6 +80,7 @@ _STYLES = """background-color border border-bottom border-collapse border-left b
  text-align text-decoration vertical-align white-space width""".split()
 _INVISIBLE = re.compile(r"<(style|script|noscript|template|iframe|object)\b.*?(</\1\s*>|\Z)",
                         re.IGNORECASE | re.DOTALL)
+_LOST_PICTURE = re.compile(r'<img(?![^>]*\ssrc=)(?:[^>]*?\salt="([^"]*)")?[^>]*>')
 _NOTEBOOK_LINK = re.compile(r'(<a [^>]*href=")(?!\w+:|/)([\w.-]+)\.ipynb((?:#[^"]*)?")')
 
 _PAGE = """<!DOCTYPE html>
@@ -135,9 +137,11 @@ def sanitise(source: str) -> str:
     with warnings.catch_warnings():
         # bleach warns of a style attribute inside MathML and SVG; ours go through the same allow-list.
         warnings.simplefilter("ignore")
-        return bleach.clean(_INVISIBLE.sub("", str(source)), tags={*_TAGS, *_MATH_TAGS}, attributes=allowed,
-                            protocols={"http", "https", "mailto", "data"},
-                            css_sanitizer=CSSSanitizer(allowed_css_properties=_STYLES))
+        clean = bleach.clean(_INVISIBLE.sub("", str(source)), tags={*_TAGS, *_MATH_TAGS}, attributes=allowed,
+                             protocols={"http", "https", "mailto", "data"},
+                             css_sanitizer=CSSSanitizer(allowed_css_properties=_STYLES))
+    # A picture from the network (a badge) is not loaded; its words stand in for it.
+    return _LOST_PICTURE.sub(lambda match: match[1] or "", clean)
 
 
 def mathml(formula: str, display: str = "inline") -> str:

@@ -73,6 +73,8 @@ class Lines:
 class Bars:
     """A bar for each chapter over its cells, with the elapsed time and the state."""
 
+    SHAPE = "{desc} {bar:24} {n_fmt:>3}/{total_fmt} cells"
+
     def __init__(self, stream):
         self.stream = stream
         self.bars: dict[str, object] = {}
@@ -80,9 +82,10 @@ class Bars:
     def _bar(self, name: str, total: int, state: str):
         from tqdm import tqdm
 
-        return tqdm(total=total, desc=f"{name:<20}", postfix=state, file=self.stream, leave=True,
+        # tqdm sets a comma before a postfix; the unit stands bare.
+        return tqdm(total=total, desc=f"{name:<20}", unit=state, file=self.stream, leave=True,
                     position=len(self.bars), dynamic_ncols=True, mininterval=0, miniters=1,
-                    bar_format="{desc} {bar:24} {n_fmt:>3}/{total_fmt} cells  {elapsed}  {postfix}")
+                    bar_format=f"{self.SHAPE}  {{unit}} {{elapsed}}")
 
     def cached(self, record: dict) -> None:
         print(f"{record['name']:<20} {outcome(record)}", file=self.stream, flush=True)
@@ -97,8 +100,9 @@ class Bars:
         elif kind == "done":
             bar = bar if bar is not None else self._bar(name, 0, "")
             self.bars[name] = bar
-            bar.set_postfix_str(outcome(value))
-            bar.finished = True
+            # Its clock stops: the outcome says the time.
+            bar.unit, bar.bar_format, bar.finished = outcome(value), self.SHAPE + "  {unit}", True
+            bar.refresh()
         for bar in self.bars.values():
             if not getattr(bar, "finished", False):
                 bar.refresh()

@@ -15,9 +15,9 @@
   - ``status``: ``ok`` | ``failed`` | ``timeout`` | ``cached`` (finished in an earlier run and still valid; its
     numbers are those of that run);
   - ``seconds``: wall time from the start of the kernel to its end;
-  - ``peak_mib``: the most memory that the kernel and the processes it started held at one time, in MiB. Their
-    resident sizes are added up four times a second (shared pages count in each); where the system keeps a
-    high-water mark for the kernel, that is the least;
+  - ``peak_mib``: the most resident memory that the kernel and the processes it started held at one time, in MiB.
+    The kernel alone: the system's own high-water mark. With child processes: their sum, sampled four times a
+    second, with shared pages counted once (Linux; elsewhere resident sizes are sampled and added up);
   - ``started``: in UTC; ``parameters``: the injected values;
   - ``claims``: a list of ``statement``, ``effect``, ``low``, ``high``, ``seeds``, ``verdict``
     (``supported`` | ``refuted`` | ``open``), ``better`` (``higher`` | ``lower``); a number that is not finite is

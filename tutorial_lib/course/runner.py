@@ -214,12 +214,14 @@ def open_folder(out: Path):
         The lock; ``release()`` ends it.
 
     Raises:
-        CourseError: if the folder cannot be written or is in use.
+        CourseError: if the folder cannot be written, is in use, or holds something else.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(out / ".lock")
     try:
+        if out.is_dir() and any(out.iterdir()) and not any((out / mark).exists() for mark in (".lock", "summary.json")):
+            raise CourseError(f"{out} holds other files and no earlier run; give --out a new or an empty folder")
         (out / "chapters").mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
         for folder in (out, out / "chapters"):

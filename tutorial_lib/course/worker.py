@@ -77,16 +77,13 @@ class Watch:
         self._over.set()
 
     def measure(self) -> None:
-        """Raise the peak to what the kernel's processes hold now, and to the kernel's own high-water mark."""
+        """Raise the peak to what the kernel's processes hold now, or to the kernel's own high-water mark."""
         if self.pid is None:
             return
         with suppress(psutil.Error, OSError, ValueError):
             process = psutil.Process(self.pid)
-            family = [process, *process.children(recursive=True)]
-            held = 0
-            for member in family:
-                with suppress(psutil.Error):
-                    held += member.memory_info().rss
+            children = process.children(recursive=True)
+            held = sum(map(_held, [process, *children])) if children else process.memory_info().rss
             self.peak = max(self.peak, held, _high_water(self.pid))
 
     def _expire(self) -> None:
@@ -100,6 +97,17 @@ class Watch:
             self.measure()
             # On a machine with thousands of processes a sample is dear: never spend over 2 % of a core on it.
             pause = max(SAMPLE_SECONDS, 50 * (time.perf_counter() - start))
+
+
+def _held(process: psutil.Process) -> int:
+    # A child just forked shares all its pages with the kernel: adding up resident sizes would count them twice.
+    with suppress(OSError):
+        match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{process.pid}/smaps_rollup").read_text(), re.MULTILINE)
+        if match:
+            return int(match[1]) * 1024
+    with suppress(psutil.Error):
+        return process.memory_info().rss
+    return 0
 
 
 def _high_water(pid: int | None) -> int:
@@ -165,7 +173,8 @@ def _engine():
         def cell_complete(self, cell, cell_index=None, **kwargs):
             super().cell_complete(cell, cell_index=cell_index, **kwargs)
             self.watch.peak = max(self.watch.peak, _high_water(self.watch.pid))
-            self.watch.send(event="cell", done=cell_index + 1, total=len(self.nb.cells))
+            if cell.metadata.papermill["status"] != self.FAILED and self.watch.process.poll() is None:
+                self.watch.send(event="cell", done=cell_index + 1, total=len(self.nb.cells))
 
     class ChapterEngine(NBClientEngine):
         @classmethod
@@ -346,7 +355,12 @@ def work(job: dict, send) -> dict:
     notebook, outcome = execute(job, send)
     record = {**job["record"], "started": started, **outcome, "claims": collect_claims(notebook)}
     if job["mode"] == "refresh":
-        if outcome["status"] == "ok":
+        if outcome["status"] == "ok" and Path(job["target"]).read_text(encoding="utf-8") != job["notebook"]:
+            # Somebody's work since the start is worth more than fresh outputs.
+            message = "the notebook was edited while it ran: refresh it again"
+            error = {"cell": None, "source": "", "message": message, "traceback": message}
+            record |= {"status": "failed", "error": error}
+        elif outcome["status"] == "ok":
             normalise(notebook)
             atomic_write(job["target"], nbformat.writes(notebook) + "\n")
         return record
