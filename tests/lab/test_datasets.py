@@ -16,6 +16,8 @@ from tutorial_lib.lab.datasets import (
     ecg_latent,
     ecg_signals,
     load_digits_split,
+    load_ecg_task,
+    load_mitbih_task,
     split_rows,
 )
 
@@ -295,3 +297,88 @@ def test_corrupt_labels_keeps_dtype(dtype):
 def test_corrupt_labels_bad_input(labels, rate, protocol, message):
     with pytest.raises(ValueError, match=message):
         corrupt_labels(labels, rate=rate, protocol=protocol)
+
+
+# --- the ECG tasks of chapter 02 ------------------------------------------------------------------------------------
+
+
+def test_ecg_task_cuts_one_made_set():
+    task = load_ecg_task(seed=4, train=6, val=3, test=2)
+    made = ecg_signals(11, seed=4)
+    assert torch.equal(torch.cat([part.inputs for part in task.data]), made.signals)
+    assert torch.equal(torch.cat([part.targets for part in task.data]), made.labels)
+    assert [len(part.inputs) for part in task.data] == [6, 3, 2]
+    assert task.names == made.names and task.hz == made.hz
+
+
+def fake_mitbih(folder):
+    """Twelve train records (201 and 202 are one person) and three test records, ten windows each.
+
+    A window's first sample is its record, the second its number. Label a is on in half of all windows, b in two train
+    records only, c in one window of every record.
+    """
+    train = [101, 106, 108, 109, 112, 114, 115, 116, 118, 119, 201, 202]
+    record = np.repeat([*train, 100, 103, 105], 10).astype(np.int16)
+    number = np.tile(np.arange(10), 15)
+    signal = np.zeros((150, 2, 30), dtype=np.int8)
+    signal[:, :, 0], signal[:, :, 1] = (record - 90)[:, None], number[:, None]
+    label = np.stack([number % 2, np.isin(record, [101, 106, 100, 103, 105]), number == 3], axis=1).astype(np.uint8)
+    path = folder / "mitbih" / "mitbih_windows_10s_90hz.npz"
+    path.parent.mkdir()
+    np.savez(
+        path,
+        signal=signal,
+        label=label,
+        label_names=np.array(["a", "b_b", "c"]),
+        record=record,
+        split=np.where(np.isin(record, train), "train", "test"),
+        mv_per_unit=np.float32(0.5),
+        hz=np.int16(90),
+    )
+
+
+def test_mitbih_task_divides_by_patient(tmp_path):
+    fake_mitbih(tmp_path)
+    seen = set()
+    for seed in range(8):
+        data = load_mitbih_task(seed=seed, per_record=4, patients=3, folder=tmp_path).data
+        people = [set((part.inputs[:, 0, 0] * 2 + 90).int().tolist()) for part in data]
+        people = [{201 if record == 202 else record for record in part} for part in people]
+        assert people[2] == {100, 103, 105}
+        assert not people[0] & people[1] and len(people[1]) == 2 and len(people[0] | people[1]) == 11
+        seen |= people[1]
+        assert len(data.test.inputs) == 12
+    assert len(seen) > 4  # the seed decides who is held out
+
+
+def test_mitbih_task_labels_windows_and_units(tmp_path):
+    fake_mitbih(tmp_path)
+    task = load_mitbih_task(seed=0, per_record=4, patients=3, folder=tmp_path)
+    assert task.names == ("a", "c") and task.hz == 90  # two train patients are too few for b
+    assert task.data.test.inputs.dtype == task.data.test.targets.dtype == torch.float32
+    assert (task.data.test.inputs[:, 0, 1] * 2).tolist() == [0, 3, 6, 9] * 3
+    for part in task.data:
+        number = (part.inputs[:, 0, 1] * 2).int()
+        assert torch.equal(part.targets, torch.stack([number % 2, number == 3], dim=1).float())
+    again = load_mitbih_task(seed=0, per_record=4, patients=3, folder=tmp_path)
+    assert torch.equal(task.data.train.inputs, again.data.train.inputs)
+    assert load_mitbih_task(seed=0, patients=2, folder=tmp_path).names == ("a", "b b", "c")
+    assert load_mitbih_task(seed=0, patients=2, share=0.12, folder=tmp_path).names == ("a", "b b")
+
+
+def test_mitbih_task_bad_input(tmp_path):
+    with pytest.raises(FileNotFoundError, match="data_scripts mitbih"):
+        load_mitbih_task(seed=0, folder=tmp_path)
+    with pytest.raises(ValueError, match="per_record"):
+        load_mitbih_task(seed=0, per_record=0, folder=tmp_path)
+
+
+def test_mitbih_task_on_the_real_windows(shared_data, tmp_path):
+    source = shared_data / "ecg" / "mitbih_windows_10s_90hz.npz"
+    (tmp_path / "mitbih").mkdir()
+    (tmp_path / "mitbih" / source.name).symlink_to(source)
+    task = load_mitbih_task(seed=0, folder=tmp_path)
+    assert "ventricular premature" in task.names and "paced beat" not in task.names
+    assert [len(part.inputs) for part in task.data][2] == 23 * 40
+    assert task.data.train.inputs.shape[1:] == (1, 900)
+    assert 0.1 < float(task.data.train.inputs.std()) < 2  # millivolt

@@ -5,6 +5,7 @@ Every function returns the same arrays for the same seed.
 
 from collections.abc import Sequence
 from functools import cache
+from os import PathLike
 from typing import NamedTuple
 
 import numpy as np
@@ -426,3 +427,95 @@ def corrupt_labels(
             hit &= labels == 1
         noisy[hit] = 1 - labels[hit] if labels.dtype != torch.bool else ~labels[hit]
     return Corrupted(noisy, noisy != labels)
+
+
+# --- the multi-label ECG tasks of chapter 02 ------------------------------------------------------------------------
+
+
+class EcgTask(NamedTuple):
+    """A multi-label ECG task: ``data``, the ``names`` of its K labels, and ``hz``, samples a second."""
+
+    data: Splits
+    names: tuple[str, ...]
+    hz: float
+
+
+def load_ecg_task(*, seed: int, train: int = 800, val: int = 200, test: int = 400) -> EcgTask:
+    """Make a train, validation and test set with :func:`ecg_signals`; all labels are clean.
+
+    Args:
+        seed: same seed, same arrays.
+        train, val, test: signals in each set.
+
+    Returns:
+        The :class:`EcgTask`; ``inputs`` (N, 1, 256) float32, ``targets`` (N, 8) float32.
+
+    >>> load_ecg_task(seed=0).data.train.inputs.shape
+    torch.Size([800, 1, 256])
+    """
+    made = ecg_signals(train + val + test, seed=seed)
+    sizes = [train, val, test]
+    parts = [Split(*pair) for pair in zip(made.signals.split(sizes), made.labels.split(sizes))]
+    return EcgTask(Splits(*parts), made.names, made.hz)
+
+
+def load_mitbih_task(
+    *, seed: int, per_record: int = 40, patients: int = 4, share: float = 0.01, folder: str | PathLike | None = None
+) -> EcgTask:
+    """Read MIT-BIH windows of 10 s as a multi-label task, divided by patient.
+
+    The test patients are those of the prepared set (DS2 of de Chazal et al. 2004 and two paced records). One fifth of
+    the other patients, drawn from ``seed``, is held out for validation. Records 201 and 202 are one person and
+    stay together. Only the first lead is used, and only labels that are neither rare nor shown by very few
+    patients: a label that two people have is a label for these two people.
+
+    Args:
+        seed: draws the validation patients, and the windows of the train and validation patients.
+        per_record: windows taken of each record; evenly spaced in the test records.
+        patients: keep a label only if at least this many train records and this many test records show it …
+        share: … and at least this share of the train windows and of the test windows.
+        folder: where the prepared sets lie, as in :func:`~tutorial_lib.lab.real.load_real`.
+
+    Returns:
+        The :class:`EcgTask`; ``inputs`` (N, 1, 900) float32 in millivolt, ``targets`` (N, K) float32.
+
+    Raises:
+        FileNotFoundError: if the set has not been prepared; the message holds the command that does it.
+        ValueError: if ``per_record`` or ``patients`` is below 1.
+    """
+    from .real import load_real
+
+    if per_record < 1 or patients < 1:
+        raise ValueError(f"per_record and patients must be at least 1, got {per_record} and {patients}")
+    real = load_real("mitbih", folder)
+    label, record, is_test = real["label"], real["record"], real["split"] == "test"
+    keep = [
+        k
+        for k in range(label.shape[1])
+        if all(
+            len(np.unique(record[side & (label[:, k] == 1)])) >= patients and label[side, k].mean() >= share
+            for side in (is_test, ~is_test)
+        )
+    ]
+    person = np.where(record == 202, 201, record)
+    people = np.unique(person[~is_test])
+    held_out = people[split_rows(len(people), val=0.2, test=0, seed=seed).val]
+
+    rng = np.random.default_rng(seed)
+    rows: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for name in np.unique(record):
+        windows = np.flatnonzero(record == name)
+        count = min(per_record, len(windows))
+        if is_test[windows[0]]:
+            part, chosen = "test", windows[np.linspace(0, len(windows) - 1, count).round().astype(int)]
+        else:
+            part = "val" if person[windows[0]] in held_out else "train"
+            chosen = np.sort(rng.choice(windows, count, replace=False))
+        rows[part].extend(chosen)
+
+    def split(part):
+        signal = real["signal"][rows[part], :1].astype(np.float32) * real["mv_per_unit"]
+        return Split(torch.from_numpy(signal), torch.from_numpy(label[np.ix_(rows[part], keep)].astype(np.float32)))
+
+    names = tuple(str(name).replace("_", " ") for name in real["label_names"][keep])
+    return EcgTask(Splits(split("train"), split("val"), split("test")), names, float(real["hz"]))
