@@ -53,10 +53,18 @@ class Course:
         nbformat.write(new_notebook(cells=made, metadata=metadata), path)
         return path
 
+    def kernel(self, name: str, *argv: str) -> None:
+        """Register a kernel that the command will find before any other of its name."""
+        folder = self.root / "jupyter" / "kernels" / name
+        folder.mkdir(parents=True)
+        spec = {"argv": list(argv), "display_name": name, "language": "python"}
+        (folder / "kernel.json").write_text(json.dumps(spec))
+
     def start(self, *arguments: str, **settings) -> subprocess.Popen:
         """Start ``tutorial`` and do not wait for it."""
         command = [sys.executable, "-m", "tutorial_lib.course.cli", *arguments]
         environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(self.package)}
+        environment["JUPYTER_PATH"] = str(self.root / "jupyter")
         settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | settings
         return subprocess.Popen(command, cwd=self.root, env=environment, **settings)
 

@@ -30,6 +30,10 @@ def ran(shared_course):
     notebook = json.loads((course.notebooks / "05_shows_an_error.ipynb").read_text())
     notebook["cells"][1]["metadata"]["tags"] = ["raises-exception"]
     (course.notebooks / "05_shows_an_error.ipynb").write_text(json.dumps(notebook))
+    course.kernel("broken", sys.executable, "-c", "raise SystemExit(3)", "{connection_file}")
+    course.chapter("06_wrong_kernel", "print('never')", kernel="broken", parameters=None)
+    # Somebody's own kernel of the usual name is not the one whose versions the runner records.
+    course.kernel("python3", sys.executable, "-c", "raise SystemExit(4)", "{connection_file}")
     course.first = course.tutorial("run", "--jobs", "2", "--timeout", "25")
     return course
 
@@ -52,6 +56,7 @@ def test_every_chapter_ends_in_its_own_way(ran):
         "03_killed": "failed",
         "04_wide": "ok",
         "05_shows_an_error": "ok",
+        "06_wrong_kernel": "failed",
     }
     assert ran.first.returncode == 1
     assert ran.first.stderr == ""
@@ -60,6 +65,8 @@ def test_every_chapter_ends_in_its_own_way(ran):
 
 def test_time_and_memory_are_measured(ran):
     for name, chapter in ran.chapters().items():
+        if name == "06_wrong_kernel":
+            continue
         assert 0.1 < chapter["seconds"] < 60, name
         # A bare kernel holds some 50 MiB.
         assert 20 < chapter["peak_mib"] < 1000, name
@@ -92,6 +99,11 @@ def test_a_killed_kernel_is_named_as_such(ran):
     error = ran.chapters()["03_killed"]["error"]
     assert error["message"].startswith("the kernel died (killed by signal 9, SIGKILL)")
     assert error["cell"] == 2
+
+
+def test_a_kernel_that_does_not_start_is_named_as_such(ran):
+    error = ran.chapters()["06_wrong_kernel"]["error"]
+    assert (error["message"], error["cell"]) == ("the kernel died (exit status 3)", None)
 
 
 def test_claims_are_collected(ran):
@@ -142,16 +154,16 @@ def test_the_kernel_has_this_python_its_share_of_threads_and_no_watcher(ran):
 
 def test_junit_agrees(ran):
     suite = ElementTree.parse(ran.out / "junit.xml").getroot().find("testsuite")
-    assert (suite.get("tests"), suite.get("failures")) == ("6", "3")
+    assert (suite.get("tests"), suite.get("failures")) == ("7", "4")
 
 
 def test_the_list_knows_the_last_run(ran):
-    ran.chapter("06_new")
+    ran.chapter("07_new")
     listed = ran.tutorial("list").stdout
-    (ran.notebooks / "06_new.ipynb").unlink()
+    (ran.notebooks / "07_new.ipynb").unlink()
     lines = {line.split()[0]: line for line in listed.splitlines()}
     assert lines["01_good"].endswith("✓ ok") and lines["02_failing"].endswith("✗ failed")
-    assert lines["06_new"].endswith("never") and "What does 06_new ask?" in lines["06_new"]
+    assert lines["07_new"].endswith("never") and "What does 07_new ask?" in lines["07_new"]
 
 
 def test_only_what_is_missing_or_changed_is_done_again(ran):
