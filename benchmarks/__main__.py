@@ -1,6 +1,7 @@
 """Run the benchmarks: all of ``benchmarks/bench_*.py``, or those that are named."""
 
 import argparse
+import inspect
 from importlib import import_module
 from pathlib import Path
 
@@ -21,7 +22,9 @@ def main() -> None:
     print(machine())
     for name in arguments.names or names:
         print(f"\n== {name}")
-        import_module(f"benchmarks.bench_{name}").run(peers=arguments.peers)
+        benchmark = import_module(f"benchmarks.bench_{name}").main
+        fetch = arguments.peers and "peers" in inspect.signature(benchmark).parameters
+        benchmark(**({"peers": True} if fetch else {}))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def images() -> tuple[nn.Sequential, Tensor, Tensor]:
     return model, torch.randn(64, 3, 64, 64), torch.rand(64, 14)
 
 
-def run(peers: bool = False) -> None:
+def main(peers: bool = False) -> None:
     for name, make in (("signals", signals), ("images", images)):
         for layers in (["0"], ["1"], ["0", "1"]):
             torch.manual_seed(0)

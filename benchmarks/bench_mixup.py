@@ -15,7 +15,7 @@ from tutorial_lib.mixup import mixup
 TIMM = "timm==1.0.31"
 
 
-def run(peers: bool = False) -> None:
+def main(peers: bool = False) -> None:
     torch.manual_seed(0)
     x, classes = torch.rand(128, 3, 224, 224), torch.randint(1000, (128,))
     scratch = x.clone()  # for the peer that writes into its argument
