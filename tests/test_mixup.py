@@ -519,6 +519,23 @@ CONTEXTS = [manifold_mixup, flow_mixup]
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("layer", ["", "0", "1"])
+def test_layers_that_work_in_place(context, layer):
+    x, y = batch()
+    weights = torch.nn.Parameter(torch.eye(4))
+    gradients = []
+    for inplace in (False, True):
+        linear = nn.Linear(4, 4, bias=False)
+        linear.weight = weights
+        model = nn.Sequential(linear, nn.ReLU(inplace), nn.Flatten())
+        with context(model, [layer], alpha=1.0, generator=seeded()) as mix:
+            logits = model(x)
+            gradients += torch.autograd.grad(logits.square().sum(), weights)
+    torch.testing.assert_close(*gradients)
+    assert torch.equal(x, batch()[0]) and len(mix.targets(y)) == len(logits)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
 def test_eval_and_training_may_alternate(context):
     model, (x, y) = network(), batch()
     with context(model, ["1"], alpha=1.0) as mix:
