@@ -52,8 +52,8 @@ def seconds(command: list[str], folder: Path) -> float:
     return time.perf_counter() - start
 
 
-def run(*, peers: bool = False, repeats: int = 3) -> None:
-    """Measure in turn, print the medians, the difference and the ratio; papermill is always there (``peers``)."""
+def main(repeats: int = 3) -> None:
+    """Measure in turn, print the medians, the difference and the ratio."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "notebooks").mkdir()
@@ -72,4 +72,4 @@ def run(*, peers: bool = False, repeats: int = 3) -> None:
 
 
 if __name__ == "__main__":
-    run()
+    main()
