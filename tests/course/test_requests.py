@@ -189,7 +189,7 @@ def test_the_doctor_says_what_is_missing_and_how_to_get_it(there, capsys, monkey
 
 
 def test_a_key_covers_what_a_result_depends_on_and_nothing_else(course, monkeypatch):
-    path = course.chapter("01_a", "print(1)", "# text")
+    path = course.chapter("01_a", "print(1)", "# text quoting quoted_result")
     source = course.root / "source"
     source.mkdir()
     monkeypatch.setattr("tutorial_lib.course.runner.PACKAGE", source)
@@ -211,7 +211,9 @@ def test_a_key_covers_what_a_result_depends_on_and_nothing_else(course, monkeypa
         others.append(key())
     path.write_text(text)
     (course.root / "results").mkdir()
-    (course.root / "results" / "a.json").write_text("{}")
+    (course.root / "results" / "of_another_chapter.json").write_text("{}")
+    assert key() == before
+    (course.root / "results" / "quoted_result.json").write_text("{}")
     others.append(key())
     (source / "mixup.py").write_text("changed = True")
     others.append(key())
@@ -219,7 +221,7 @@ def test_a_key_covers_what_a_result_depends_on_and_nothing_else(course, monkeypa
 
 
 def test_real_data_is_part_of_the_key(course, monkeypatch):
-    path = course.chapter("01_a", parameters='DATA = "builtin"')
+    path = course.chapter("01_a", "load_result('01_a')", parameters='DATA = "builtin"')
     monkeypatch.setenv("TUTORIAL_DATA", str(course.root / "data"))
     monkeypatch.setattr("tutorial_lib.course.runner.PACKAGE", course.root / "source")
     chapter = read_chapter(path)
@@ -227,7 +229,12 @@ def test_real_data_is_part_of_the_key(course, monkeypatch):
     (course.root / "data").mkdir()
     (course.root / "data" / "a.npz").write_text("x")
     assert chapter_key(chapter, {}, {}, {}) == built_in
-    assert chapter_key(chapter, {"DATA": "real"}, {}, {}) != real
+    again = chapter_key(chapter, {"DATA": "real"}, {}, {})
+    assert again != real
+    # The run with real data writes its result: that must not make it count as changed.
+    (course.root / "results").mkdir()
+    (course.root / "results" / "01_a.json").write_text("{}")
+    assert chapter_key(chapter, {"DATA": "real"}, {}, {}) == again
 
 
 def test_source_hash_sees_names_and_bytes_but_no_caches(tmp_path):

@@ -12,7 +12,8 @@ The out folder (``runs/latest`` unless ``--out`` names another) is one fixed pla
 
 A chapter counts as finished when its record says ``ok``, its files are the ones the record names (by their
 SHA-256), and its key is today's. The key covers the notebook's sources, the parameters, the source of this
-package, ``results/``, the versions of Python and of every declared dependency, and the device.
+package, the versions of Python and of every declared dependency, and the device. With built-in data also the files
+of ``results/`` that the chapter names; with real data the prepared sets (such a run writes its result itself).
 """
 
 import hashlib
@@ -109,18 +110,17 @@ def describe_device() -> dict[str, Any]:
             "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
 
 
-def source_hash(*folders: str | Path) -> str:
-    """Return one hash over the files of some folders: their names and their bytes, caches left out.
+def source_hash(folder: str | Path) -> str:
+    """Return one hash over the files of a folder: their names and their bytes, caches left out.
 
     Args:
-        folders: those that do not exist count as empty.
+        folder: one that does not exist counts as empty.
     """
     digest = hashlib.sha256()
-    for folder in map(Path, folders):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
-                digest.update(f"\n{path.relative_to(folder).as_posix()}\n".encode())
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
+            digest.update(f"\n{path.relative_to(folder).as_posix()}\n".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
@@ -140,11 +140,16 @@ def chapter_key(chapter: Chapter, parameters: dict[str, Any], versions: dict, de
     effective = {name: known.default for name, known in chapter.parameters.items()} | parameters
     parts = {
         "cells": cells, "about": [chapter.title, chapter.question, chapter.kernel], "parameters": parameters,
-        "source": source_hash(PACKAGE, chapter.path.resolve().parent.parent / "results"),
+        "source": source_hash(PACKAGE),
         "versions": versions, "device": {key: value for key, value in device.items() if key != "cores"},
-        "data": _prepared_data() if effective.get("DATA", "builtin") != "builtin" else None,
+        "data": _quoted(chapter) if effective.get("DATA", "builtin") == "builtin" else _prepared_data(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def _quoted(chapter: Chapter) -> list:
+    files = sorted((chapter.path.resolve().parent.parent / "results").glob("*.json"))
+    return [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in files if path.stem in chapter.text]
 
 
 def _prepared_data() -> list:
