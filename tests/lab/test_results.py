@@ -1,6 +1,7 @@
 """Stored results: what is saved is what is read, never half a file."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -57,3 +58,18 @@ def test_read_from_the_page_where_there_is_no_checkout(folder):
     assert results.load_result("far") == {"rows": [1]}
     with pytest.raises(FileNotFoundError, match="neither"):
         results.load_result("nowhere")
+
+
+def test_the_stored_mitbih_run_is_whole_and_names_its_data(shared_data):
+    path = results.results_folder() / "02_flow_mixup_mitbih.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    runs = {(row["method"], row["rate"], row["seed"]) for row in stored["rows"]}
+    methods = ("plain", "mixup", "manifold", "flow")
+    assert runs == {(method, rate, seed) for method in methods for rate in (0.0, 0.2, 0.4) for seed in range(10)} | {
+        ("plain+", 0.4, seed) for seed in range(10)
+    }
+    assert len(runs) == len(stored["rows"])
+    windows = shared_data / "ecg" / "mitbih_windows_10s_90hz.npz"
+    assert stored["data_sha256"] == hashlib.sha256(windows.read_bytes()).hexdigest()
+    for row in stored["rows"]:
+        assert row["gap"] == pytest.approx(row["best"] - row["last"], abs=2e-4)
