@@ -77,8 +77,9 @@ paired scores; the bar is its 95&nbsp;% interval, the thin line is zero.
 ▲ supported: the interval lies on the claimed side. ▼ refuted: it lies on the other. ○ open: it holds zero.</p>
 <div class="scroll"><table><thead><tr><th>Chapter</th><th>Claim</th><th class="number">Effect [95 % interval]</th>
 <th></th><th class="number">Seeds</th><th>Verdict</th></tr></thead><tbody>
-{% for claim in claims %}<tr><td>{{ claim.chapter }}</td><td>{{ claim.statement }}</td>
-<td class="number">{{ interval(claim) }}</td><td>{{ bar(claim) }}</td><td class="number">{{ seeds(claim) }}</td>
+{% for claim in claims %}<tr><td class="small">{{ claim.chapter }}</td><td class="claim">{{ claim.statement }}</td>
+{% set effect, between = interval(claim).split(" ", 1) %}<td class="number">{{ effect }}<br>
+<span class="small soft">{{ between }}</span></td><td>{{ bar(claim) }}</td><td class="number">{{ seeds(claim) }}</td>
 <td class="status {{ 'bad' if claim.verdict == 'refuted' else 'good' if claim.verdict == 'supported' else '' }}">
 {{- verdicts.get(claim.verdict, "?") }} {{ claim.verdict }}</td></tr>
 {% endfor %}</tbody></table></div>{% else %}<p class="soft">No chapter in this report makes a claim.</p>{% endif %}
@@ -87,6 +88,7 @@ paired scores; the bar is its 95&nbsp;% interval, the thin line is zero.
 _STYLE = """
 td.about { min-width: 15rem; } .small { font-size: .85em; } img.first { display: block; max-width: 15rem;
   max-height: 10rem; border: 1px solid var(--line); }
+td.claim { min-width: 20rem; }
 svg.interval { display: block; width: 7.5rem; max-width: none; height: 1.1rem; margin-top: .2rem; }
 svg .zero { stroke: var(--soft); stroke-width: 1; } svg .range { stroke: var(--ink); stroke-width: 3; }
 svg .mean { fill: var(--ink); }
