@@ -75,7 +75,8 @@ src="data:{{ chapter.figure.mime }};base64,{{ chapter.figure.data }}"></a>{% end
 {% if claims %}<p class="soft">A claim was written down before its experiment ran. Its effect is the mean difference of
 paired scores; the bar is its 95&nbsp;% interval, the thin line is zero.
 ▲ supported: the interval lies on the claimed side. ▼ refuted: it lies on the other. ○ open: it holds zero.</p>
-<div class="scroll"><table><thead><tr><th>Chapter</th><th>Claim</th><th class="number">Effect [95 % interval]</th>
+<div class="scroll"><table><thead><tr><th>Chapter</th><th>Claim</th>
+<th class="number">Effect<br><span class="small">[95 % interval]</span></th>
 <th></th><th class="number">Seeds</th><th>Verdict</th></tr></thead><tbody>
 {% for claim in claims %}<tr><td class="small">{{ claim.chapter }}</td><td class="claim">{{ claim.statement }}</td>
 {% set effect, between = interval(claim).split(" ", 1) %}<td class="number">{{ effect }}<br>
@@ -88,8 +89,8 @@ paired scores; the bar is its 95&nbsp;% interval, the thin line is zero.
 _STYLE = """
 td.about { min-width: 15rem; } .small { font-size: .85em; } img.first { display: block; max-width: 15rem;
   max-height: 10rem; border: 1px solid var(--line); }
-td.claim { min-width: 20rem; }
-svg.interval { display: block; width: 7.5rem; max-width: none; height: 1.1rem; margin-top: .2rem; }
+td.claim { min-width: 17rem; }
+svg.interval { display: block; width: 6rem; max-width: none; height: 1.1rem; margin-top: .2rem; }
 svg .zero { stroke: var(--soft); stroke-width: 1; } svg .range { stroke: var(--ink); stroke-width: 3; }
 svg .mean { fill: var(--ink); }
 """
