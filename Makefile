@@ -9,9 +9,13 @@ STAMP   = $(VENV)/.ready
 course: $(STAMP)
 	$(BIN)/tutorial run
 
+# First the package and the runner, then every notebook from a fresh kernel (cells tagged nbval-check-output are held
+# against what is saved in them).
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+	TUTORIAL_HEADLESS=1 $(BIN)/python -m pytest --nbval-lax --nbval-kernel-name python3 --nbval-cell-timeout 900 \
+		--override-ini=addopts= -q -p no:cacheprovider --timeout 0 notebooks
 
 lab: $(STAMP)
 	$(BIN)/tutorial lab

@@ -68,7 +68,7 @@ def check(exercise: str, answer: Any, *, show: bool = True) -> CheckResult:
         result = CheckResult(exercise, "todo", "not done yet: fill in the stub and run the cell again")
     except Wrong as wrong:
         result = CheckResult(exercise, "wrong", str(wrong))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an answer that calls exit() must not end the kernel's Run All
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = f"your code raised {type(error).__name__}: {error}\n  at line {where.lineno}: {where.line or '…'}"
         result = CheckResult(exercise, "wrong", message)

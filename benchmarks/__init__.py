@@ -1,0 +1,1 @@
+"""Ours beside the named peers, in one run, as ratios: ``python -m benchmarks [name ...] [--peers]``."""

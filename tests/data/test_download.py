@@ -1,0 +1,289 @@
+"""The downloader against a server that cuts, corrupts, stalls, refuses and lies."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_scripts import download
+from data_scripts.download import DownloadError, fetch, fetch_all, is_verified
+from data_scripts.manifest import RemoteFile
+
+FAST = {"timeout": 0.4, "retries": 2, "backoff": 0.0}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_file_is_fetched_once_and_then_left_alone(server, file, content, tmp_path):
+    assert fetch(file, [server.url], tmp_path, **FAST) is True
+    assert (tmp_path / file.name).read_bytes() == content
+    assert fetch(file, [server.url], tmp_path, **FAST) is False
+    assert server.requests == [(file.name, None)]
+    assert left_in(tmp_path) == [file.name]
+
+
+def test_folders_in_a_name_are_made(server, content, tmp_path):
+    server.files["a/b%20c.dat"] = content
+    nested = RemoteFile("a/b c.dat", len(content), download.hashlib.sha256(content).hexdigest())
+    fetch(nested, [server.url], tmp_path / "new", **FAST)
+    assert (tmp_path / "new/a/b c.dat").read_bytes() == content
+
+
+@pytest.mark.parametrize("cut", [1, 65_536, 100_001, 299_999])
+def test_a_cut_connection_goes_on_where_it_stopped(server, file, content, tmp_path, cut):
+    server.script[file.name] = [("cut", cut)]
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+    kept = cut - cut % download.CHUNK
+    assert server.ranges(file.name) == [None, f"bytes={kept}-" if kept else None]
+    assert server.sent - len(content) < download.CHUNK  # no more than one piece twice
+
+
+def test_attempts_that_bring_something_do_not_count(server, file, content, tmp_path):
+    server.script[file.name] = [("cut", 5 * download.CHUNK)] * 7
+    fetch(file, [server.url], tmp_path, **{**FAST, "retries": 0})
+    assert (tmp_path / file.name).read_bytes() == content
+    assert server.sent == len(content)
+
+
+def test_a_stalled_connection_is_left_and_taken_up_again(server, file, content, tmp_path):
+    server.script[file.name] = [("stall", 131_072)]
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+    assert server.ranges(file.name) == [None, "bytes=131072-"]
+
+
+def test_a_server_that_never_answers_is_given_up(server, file, tmp_path):
+    server.always[file.name] = ("stall", 0)
+    with pytest.raises(DownloadError, match=r"signal\.dat: nothing came within the time limit .*given up after 2"):
+        fetch(file, [server.url], tmp_path, timeout=0.1, retries=1, backoff=0)
+    assert len(server.requests) == 2
+
+
+def test_a_corrupt_transfer_is_thrown_away_and_made_again(server, file, content, tmp_path):
+    server.script[file.name] = ["corrupt"]
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+    assert server.ranges(file.name) == [None, None]  # from the start, not from the wrong bytes
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        ("corrupt", "does not have the SHA-256"),
+        ("longer", "sent more than the 300,000 bytes"),
+        ("shorter", "sent a file of 299,990 bytes, not 300,000"),
+        ("page", "sent a file of 26 bytes, not 300,000"),
+    ],
+)
+def test_a_file_that_is_always_another_one_is_refused(server, file, tmp_path, action, reason):
+    server.always[file.name] = action
+    with pytest.raises(DownloadError, match=reason):
+        fetch(file, [server.url], tmp_path, **FAST)
+    assert left_in(tmp_path) == []
+    assert len(server.requests) == 2
+
+
+def test_a_length_that_is_too_large_is_taken_as_a_cut(server, file, content, tmp_path):
+    server.script[file.name] = ["overstates"]
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+    assert server.sent - len(content) < download.CHUNK
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 501])
+def test_a_final_answer_is_not_asked_for_twice(server, file, tmp_path, status):
+    server.always[file.name] = status
+    with pytest.raises(DownloadError, match=rf"^{server.url}signal\.dat: answered {status} [A-Z][A-Za-z ]+$"):
+        fetch(file, [server.url], tmp_path, **FAST)
+    assert len(server.requests) == 1
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_passing_fault_is_tried_again(server, file, content, tmp_path, status):
+    server.script[file.name] = [status, status]
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+    assert len(server.requests) == 3
+
+
+def test_a_lasting_fault_is_given_up(server, file, tmp_path):
+    server.always[file.name] = 500
+    with pytest.raises(DownloadError, match="answered 500 .*given up after 3"):
+        fetch(file, [server.url], tmp_path, **FAST)
+    assert len(server.requests) == 3
+
+
+def test_waits_grow_and_obey_the_server(server, file, tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    server.script[file.name] = [500, 500, 500, (503, 20), (503, 3600)]
+    fetch(file, [server.url], tmp_path, timeout=5, retries=5, backoff=1.0)
+    assert waits == [1.0, 2.0, 4.0, 20.0, 60.0]
+
+
+def test_the_next_address_takes_over_with_what_is_there(server, file, content, tmp_path):
+    server.script[file.name] = [("cut", 98_304), 404]
+    fetch(file, [server.url, server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+    assert server.ranges(file.name) == [None, "bytes=98304-", "bytes=98304-"]
+
+
+def test_a_host_that_is_down_is_named_and_the_next_one_asked(server, file, content, tmp_path):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        down = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    with pytest.raises(DownloadError, match=f"{down}signal.dat: no connection to the host"):
+        fetch(file, [down], tmp_path, **FAST)
+    fetch(file, [down, server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+
+
+def test_an_address_that_is_none_is_final(file, tmp_path):
+    with pytest.raises(DownloadError, match="No host supplied"):
+        fetch(file, ["http://"], tmp_path, **FAST)
+
+
+def test_a_server_that_ignores_the_range_is_read_from_the_start(server, file, content, tmp_path):
+    server.script[file.name] = [("cut", 98_304), "ignores-range"]
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+    assert server.ranges(file.name) == [None, "bytes=98304-"]
+
+
+def test_another_range_than_the_one_asked_for_is_not_appended(server, file, content, tmp_path):
+    server.script[file.name] = [("cut", 98_304), "other-range"]
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+
+
+@pytest.mark.parametrize("size", [5, 299_999, 300_001])
+def test_a_part_that_is_not_of_this_file_is_found_out(server, file, content, tmp_path, size):
+    (tmp_path / "signal.dat.part").write_bytes(bytes(size))
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+    assert left_in(tmp_path) == [file.name]
+
+
+def test_a_whole_part_needs_no_request(server, file, content, tmp_path):
+    (tmp_path / "signal.dat.part").write_bytes(content)
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert server.requests == []
+    assert left_in(tmp_path) == [file.name]
+
+
+def test_a_wrong_file_under_the_final_name_stays_until_the_right_one_is_whole(server, file, content, tmp_path):
+    wrong = bytes(len(content))
+    (tmp_path / file.name).write_bytes(wrong)
+    server.script[file.name] = [404]
+    with pytest.raises(DownloadError):
+        fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == wrong
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    actions=st.lists(
+        st.one_of(
+            st.tuples(st.just("cut"), st.integers(0, 300_000)),
+            st.sampled_from([500, 503, "ignores-range", "other-range", "overstates"]),
+        ),
+        max_size=6,
+    )
+)
+def test_whatever_happens_the_file_is_whole_or_absent(server, file, content, tmp_path_factory, actions):
+    folder = tmp_path_factory.mktemp("any")
+    server.script[file.name] = list(actions)
+    try:
+        fetch(file, [server.url], folder, timeout=5, retries=6, backoff=0)
+    except DownloadError:
+        assert not (folder / file.name).exists()
+        assert actions.count("other-range") >= 2
+    else:
+        assert (folder / file.name).read_bytes() == content
+        assert left_in(folder) == [file.name]
+
+
+def test_an_empty_file_is_a_file(server, tmp_path):
+    server.files["empty"] = b""
+    empty = RemoteFile("empty", 0, download.hashlib.sha256(b"").hexdigest())
+    fetch(empty, [server.url], tmp_path, **FAST)
+    assert is_verified(tmp_path / "empty", empty)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_said_and_leaves_nothing_under_the_final_name(server, file, tmp_path):
+    (tmp_path / "signal.dat.part").symlink_to("/dev/full")
+    with pytest.raises(DownloadError, match="cannot write .*the disk is full"):
+        fetch(file, [server.url], tmp_path, **FAST)
+    assert not (tmp_path / file.name).exists()
+    assert len(server.requests) == 1
+
+
+def test_too_little_room_is_said_before_anything_is_fetched(server, file, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 299_999))
+    with pytest.raises(DownloadError, match="299,999 bytes free; 300,000 are needed"):
+        fetch_all([file], [server.url], tmp_path, **FAST)
+    assert server.requests == []
+
+
+def test_what_has_arrived_counts_as_room(server, file, content, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 299_999))
+    (tmp_path / "signal.dat.part").write_bytes(content[:1])
+    assert fetch_all([file], [server.url], tmp_path, **FAST) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_said(server, file, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(DownloadError, match="cannot write .*taken"):
+        fetch_all([file], [server.url], tmp_path / "taken", **FAST)
+
+
+def test_many_files_share_one_connection_and_count_the_new_ones(server, content, tmp_path, capsys):
+    files = []
+    for name in ("a", "b", "c"):
+        server.files[name] = content + name.encode()
+        files.append(RemoteFile(name, len(content) + 1, download.hashlib.sha256(server.files[name]).hexdigest()))
+    fetch(files[1], [server.url], tmp_path, **FAST)
+    assert fetch_all(files, [server.url], tmp_path, **FAST) == 2
+    assert fetch_all(files, [server.url], tmp_path, **FAST) == 0
+    assert [name for name, _ in server.requests] == ["b", "a", "c"]
+    assert capsys.readouterr() == ("", "")  # no bar where nobody watches
+
+
+def test_a_killed_download_goes_on_where_it_stopped(server, file, content, tmp_path):
+    server.script[file.name] = [("stall", 196_608)]
+    code = (
+        "import sys; from pathlib import Path; from data_scripts.download import fetch;"
+        "from data_scripts.manifest import RemoteFile;"
+        "fetch(RemoteFile(sys.argv[1], int(sys.argv[2]), sys.argv[3]), [sys.argv[4]], Path(sys.argv[5]), timeout=20)"
+    )
+    arguments = [file.name, str(file.size), file.sha256, server.url, str(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT)
+    part = tmp_path / "signal.dat.part"
+    deadline = time.monotonic() + 30
+    while not (part.exists() and part.stat().st_size == 196_608):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert left_in(tmp_path) == [part.name]
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content
+    assert server.ranges(file.name) == [None, "bytes=196608-"]

@@ -1,0 +1,75 @@
+"""Stored results: what is saved is what is read, never half a file."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tutorial_lib.lab import results
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "results_folder", lambda: tmp_path)
+    monkeypatch.setattr(results, "_ONLINE", (tmp_path / "online").as_uri())
+    return tmp_path
+
+
+def test_round_trip_with_what_repeats_it(folder):
+    data = folder / "data.npz"
+    data.write_bytes(b"abc")
+    rows = [{"method": "plain", "seed": np.int64(3), "score": np.float32(0.123456)}, {"method": "müde", "score": 1}]
+    results.save_result("r", rows, command="do it", seconds=12.3, data=data, labels=["a"])
+    stored = results.load_result("r")
+    assert stored["rows"] == [{"method": "plain", "seed": 3, "score": 0.1235}, {"method": "müde", "score": 1}]
+    assert stored["command"] == "do it" and stored["seconds"] == 12 and stored["labels"] == ["a"]
+    assert stored["data_sha256"] == hashlib.sha256(b"abc").hexdigest()
+    assert stored["versions"]["torch"] == torch.__version__
+    assert sorted(p.name for p in folder.iterdir()) == ["data.npz", "r.json"]
+
+
+def test_empty_rows_and_no_data(folder):
+    results.save_result("empty", [], command="c", seconds=0)
+    assert results.load_result("empty")["rows"] == [] and results.load_result("empty")["data_sha256"] is None
+
+
+def test_a_failed_save_leaves_the_old_file_and_no_other(folder):
+    results.save_result("r", [{"a": 1}], command="c", seconds=1)
+    with pytest.raises(TypeError):
+        results.save_result("r", [{"a": object()}], command="c", seconds=1)
+
+    def broken(*args):
+        raise OSError("disk full")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results.os, "replace", broken)
+        with pytest.raises(OSError, match="disk full"):
+            results.save_result("r", [{"a": 2}], command="c", seconds=1)
+    assert results.load_result("r")["rows"] == [{"a": 1}]
+    assert [p.name for p in folder.iterdir()] == ["r.json"]
+
+
+def test_read_from_the_page_where_there_is_no_checkout(folder):
+    online = folder / "online"
+    online.mkdir()
+    (online / "far.json").write_text('{"rows": [1]}')
+    assert results.load_result("far") == {"rows": [1]}
+    with pytest.raises(FileNotFoundError, match="neither"):
+        results.load_result("nowhere")
+
+
+def test_the_stored_mitbih_run_is_whole_and_names_its_data(shared_data):
+    path = results.results_folder() / "02_flow_mixup_mitbih.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    runs = {(row["method"], row["rate"], row["seed"]) for row in stored["rows"]}
+    methods = ("plain", "mixup", "manifold", "flow")
+    assert runs == {(method, rate, seed) for method in methods for rate in (0.0, 0.2, 0.4) for seed in range(10)} | {
+        ("plain+", 0.4, seed) for seed in range(10)
+    }
+    assert len(runs) == len(stored["rows"])
+    windows = shared_data / "ecg" / "mitbih_windows_10s_90hz.npz"
+    assert stored["data_sha256"] == hashlib.sha256(windows.read_bytes()).hexdigest()
+    for row in stored["rows"]:
+        assert row["gap"] == pytest.approx(row["best"] - row["last"], abs=2e-4)

@@ -1,0 +1,813 @@
+"""tutorial_lib.mixup: known answers, outside oracles, gradients, properties, bad input, and the articles' mistakes."""
+
+import copy
+import itertools
+import math
+import random
+
+import kornia
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import tutorial_lib.mixup as module
+from tutorial_lib.mixup import FlowMix, flow_loss, flow_mixup, manifold_mixup, mixup
+
+FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+bce = F.binary_cross_entropy_with_logits
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def fix_draw(monkeypatch, lam, index):
+    """Let the next draws be these."""
+    lam, index = torch.as_tensor(lam), torch.as_tensor(index)
+    monkeypatch.setattr(module, "_draw", lambda values, *args, **kwargs: (lam.to(values.dtype), index))
+
+
+def by_hand(values, lam, index):
+    lam = lam.to(values.dtype).view(-1, *[1] * (values.ndim - 1)) if lam.ndim else lam.to(values.dtype)
+    return lam * values + (1 - lam) * values[index]
+
+
+def network(outputs=3):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, outputs))
+
+
+def batch(rows=6, labels=3):
+    x = torch.randn(rows, 4, generator=seeded(1))
+    return x, torch.randint(2, (rows, labels), generator=seeded(2)).float()
+
+
+# ---------------------------------------------------------------------------------------------------- mixup: numbers
+
+
+def test_three_rows_by_hand(monkeypatch):
+    fix_draw(monkeypatch, 0.25, [1, 2, 0])
+    mixed = mixup(torch.tensor([[0.0, 4.0], [8.0, 0.0], [4.0, 4.0]]), torch.eye(3), alpha=1.0)
+    assert mixed.inputs.tolist() == [[6, 1], [5, 3], [1, 4]]
+    assert mixed.targets.tolist() == [[0.25, 0.75, 0], [0, 0.25, 0.75], [0.75, 0, 0.25]]
+
+
+def test_one_lam_for_each_sample_by_hand(monkeypatch):
+    fix_draw(monkeypatch, [0.25, 0.5, 1.0], [1, 2, 0])
+    mixed = mixup(torch.tensor([0.0, 8.0, 4.0]), torch.eye(3), alpha=1.0, per_sample=True)
+    assert mixed.inputs.tolist() == [6, 6, 4]
+    assert mixed.targets.tolist() == [[0.25, 0.75, 0], [0, 0.5, 0.5], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 8.0])
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_lam_follows_the_beta_law(alpha, per_sample):
+    generator, calls = seeded(5), 1 if per_sample else 1500
+    x = torch.zeros(1500 if per_sample else 2, 1, dtype=torch.float64)
+    lam = [mixup(x, x, alpha=alpha, per_sample=per_sample, generator=generator).lam for _ in range(calls)]
+    lam = lam[0] if per_sample else torch.stack(lam)
+    assert scipy.stats.kstest(lam.numpy(), scipy.stats.beta(alpha, alpha).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("alpha", [5e-324, 1e-10, 0.01, 1e10, 1.7e308])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_extreme_alpha_is_never_nan(alpha, dtype):
+    x = torch.zeros(4000, 1, dtype=dtype)
+    lam = mixup(x, x, alpha=alpha, per_sample=True, generator=seeded()).lam.double()
+    assert ((lam >= 0) & (lam <= 1)).all()
+    assert lam.mean().item() == pytest.approx(0.5, abs=0.03)  # four standard errors
+    inside = ((lam > 0.01) & (lam < 0.99)).double().mean().item()
+    law = scipy.stats.beta(min(max(alpha, 1e-10), 1e6), min(max(alpha, 1e-10), 1e6))
+    assert inside == pytest.approx(law.cdf(0.99) - law.cdf(0.01), abs=0.02)
+
+
+def test_partners_are_uniform_over_the_permutations():
+    generator, x = seeded(7), torch.zeros(3, 1)
+    seen = [tuple(mixup(x, x, alpha=1.0, generator=generator).index.tolist()) for _ in range(1200)]
+    counts = [seen.count(p) for p in itertools.permutations(range(3))]
+    assert scipy.stats.chisquare(counts).pvalue > 0.01
+
+
+def test_lam_and_partner_are_independent():
+    generator, x = seeded(8), torch.zeros(2, 1, dtype=torch.float64)
+    draws = [mixup(x, x, alpha=1.0, generator=generator) for _ in range(1500)]
+    lam, swapped = np.array([(d.lam, d.index[0]) for d in draws], dtype=float).T
+    assert scipy.stats.ks_2samp(lam[swapped == 0], lam[swapped == 1]).pvalue > 0.01
+
+
+def test_alpha_zero_does_not_mix_and_keeps_the_stream():
+    x, y = batch()
+    mixed = mixup(x, y, alpha=0, generator=seeded())
+    assert mixed.lam == 1 and torch.equal(mixed.inputs, x) and torch.equal(mixed.targets, y)
+    assert torch.equal(mixed.index, mixup(x, y, alpha=2.0, generator=seeded()).index)
+
+
+def test_equals_the_two_loss_form_of_the_authors_code():
+    # Zhang et al. train with lam * l(f, y_a) + (1 - lam) * l(f, y_b) on class numbers.
+    x, classes = torch.randn(16, 4, generator=seeded(3)), torch.randint(5, (16,), generator=seeded(4))
+    mixed = mixup(x, F.one_hot(classes, 5).float(), alpha=0.4, generator=seeded())
+    logits = network(5)(mixed.inputs)
+    two = mixed.lam * F.cross_entropy(logits, classes) + (1 - mixed.lam) * F.cross_entropy(logits, classes[mixed.index])
+    torch.testing.assert_close(F.cross_entropy(logits, mixed.targets), two)
+
+
+def test_equals_kornia(monkeypatch):
+    x, classes = torch.rand(8, 3, 16, 16, generator=seeded()), torch.arange(8)
+    peer = kornia.augmentation.RandomMixUpV2(p=1.0, data_keys=["input", "class"])
+    torch.manual_seed(0)
+    images, labels = peer(x, classes)
+    # kornia's lam is the partner's weight.
+    fix_draw(monkeypatch, 1 - labels[:, 2], peer._params["mixup_pairs"])
+    mixed = mixup(x, F.one_hot(classes, 8).float(), alpha=1.0, per_sample=True)
+    torch.testing.assert_close(mixed.inputs, images)
+    own, partner = (F.one_hot(labels[:, column].long(), 8).float() for column in (0, 1))
+    torch.testing.assert_close(mixed.targets, (1 - labels[:, 2:]) * own + labels[:, 2:] * partner)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1.0, 8.0])
+def test_article_mean_of_one_half_says_nothing_about_alpha(alpha):
+    # The article reads "the expectation is about 0.5 however alpha is set" as a finding. It is the mean of every
+    # symmetric Beta law. What alpha sets is the variance, 1 / (4 (2 alpha + 1)).
+    mean, variance = scipy.stats.beta(alpha, alpha).stats("mv")
+    assert mean == 0.5 and variance == pytest.approx(1 / (4 * (2 * alpha + 1)))
+    x = torch.zeros(20000, 1, dtype=torch.float64)
+    lam = mixup(x, x, alpha=alpha, per_sample=True, generator=seeded()).lam
+    assert lam.mean().item() == pytest.approx(0.5, abs=0.015)
+    assert lam.var().item() == pytest.approx(float(variance), rel=0.05)
+
+
+# ------------------------------------------------------------------------------------- mixup: shapes, types, buffers
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 2, 3), (5, 2, 3, 4), (5, 1, 2, 2, 3)])
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_any_rank_and_dtype(dtype, shape, per_sample):
+    x = torch.randn(shape, generator=seeded(1)).to(dtype)
+    y = torch.rand(shape[:3], generator=seeded(2))
+    mixed = mixup(x, y, alpha=1.0, per_sample=per_sample, generator=seeded())
+    assert mixed.inputs.dtype == mixed.lam.dtype == dtype and mixed.targets.dtype == y.dtype
+    assert mixed.inputs.shape == x.shape and mixed.targets.shape == y.shape
+    assert mixed.lam.shape == ((5,) if per_sample else ())
+    exact = by_hand(x.double(), mixed.lam.double(), mixed.index)
+    torch.testing.assert_close(mixed.inputs.double(), exact, rtol=0, atol=8 * torch.finfo(dtype).eps)
+    torch.testing.assert_close(mixed.targets, by_hand(y, mixed.lam, mixed.index))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("per_sample", [False, True])
+@pytest.mark.parametrize("buffer", [False, True])
+def test_row_by_row_and_gathered_agree(monkeypatch, dtype, per_sample, buffer):
+    x = torch.randn(6, 3, 8, 8, generator=seeded(1)).to(dtype).to(memory_format=torch.channels_last)
+    results = []
+    for threshold in (1, 1 << 40):
+        monkeypatch.setattr(module, "_LARGE_SAMPLE_BYTES", threshold)
+        out = torch.empty_like(x) if buffer else None
+        mixed = mixup(x, x[:, 0], alpha=1.0, per_sample=per_sample, out=out, generator=seeded())
+        assert mixed.inputs is out if buffer else mixed.inputs.is_contiguous(memory_format=torch.channels_last)
+        results.append(mixed)
+    torch.testing.assert_close(results[0].inputs, results[1].inputs)
+    torch.testing.assert_close(results[0].targets, results[1].targets)
+
+
+def test_batch_of_none_and_of_one():
+    empty = mixup(torch.empty(0, 3), torch.empty(0, 2), alpha=1.0)
+    assert empty.inputs.shape == (0, 3) and empty.targets.shape == (0, 2) and empty.index.shape == (0,)
+    assert mixup(torch.empty(0, 3), torch.empty(0, 2), alpha=1.0, per_sample=True).lam.shape == (0,)
+    x, y = torch.randn(1, 3), torch.rand(1, 2)
+    one = mixup(x, y, alpha=1.0)
+    assert torch.equal(one.inputs, x) and torch.equal(one.targets, y)
+    assert one.inputs.data_ptr() != x.data_ptr()
+
+
+def test_no_element_at_all():
+    mixed = mixup(torch.empty(3, 0), torch.eye(3), alpha=1.0, out=torch.empty(3, 0))
+    assert mixed.inputs.shape == (3, 0) and mixed.targets.shape == (3, 3)
+
+
+def test_layouts_that_are_not_contiguous():
+    wide = torch.randn(4, 10, generator=seeded(1))
+    for x in (wide.t(), wide[:, ::2], wide[:1].expand(4, 10)):
+        mixed = mixup(x, x, alpha=1.0, generator=seeded())
+        torch.testing.assert_close(mixed.inputs, by_hand(x, mixed.lam, mixed.index))
+
+
+def test_out_may_be_another_part_of_the_same_buffer():
+    both = torch.randn(2, 5, 3)
+    x = both[0].clone()
+    mixed = mixup(both[0], torch.eye(5), alpha=1.0, out=both[1])
+    assert torch.equal(both[0], x) and mixed.inputs.data_ptr() == both[1].data_ptr()
+    torch.testing.assert_close(both[1], by_hand(x, mixed.lam, mixed.index))
+
+
+def test_out_works_where_no_gradient_is_wanted():
+    x = torch.randn(4, 3, requires_grad=True)
+    with torch.no_grad():
+        assert not mixup(x, torch.eye(4), alpha=1.0, out=torch.empty(4, 3)).inputs.requires_grad
+
+
+def test_global_seed_governs_without_a_generator():
+    x, y = batch()
+    torch.manual_seed(11)
+    first = mixup(x, y, alpha=0.3)
+    second = mixup(x, y, alpha=0.3)
+    torch.manual_seed(11)
+    again = mixup(x, y, alpha=0.3)
+    assert all(torch.equal(a, b) for a, b in zip(first, again))
+    assert first.lam != second.lam
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(0, 7),
+    width=st.integers(1, 5),
+    alpha=st.floats(0, 50),
+    per_sample=st.booleans(),
+    dtype=st.sampled_from(FLOATS),
+    seed=st.integers(0, 2**31),
+)
+def test_properties(rows, width, alpha, per_sample, dtype, seed):
+    x = (100 * torch.randn(rows, width, generator=seeded(seed))).to(dtype)
+    y = torch.rand(rows, 4, generator=seeded(seed + 1)).softmax(1)
+    x_before, y_before = x.clone(), y.clone()
+    arguments = dict(alpha=alpha, per_sample=per_sample)
+    mixed = mixup(x, y, **arguments, generator=seeded(seed))
+    again = mixup(x, y, **arguments, out=torch.full_like(x, torch.nan), generator=seeded(seed))
+    assert torch.equal(x, x_before) and torch.equal(y, y_before)
+    assert all(torch.equal(a, b) for a, b in zip(mixed, again))
+    assert sorted(mixed.index.tolist()) == list(range(rows))
+    low, high = torch.minimum(x, x[mixed.index]), torch.maximum(x, x[mixed.index])
+    assert ((mixed.inputs >= low) & (mixed.inputs <= high)).all()  # a convex combination, to the last bit
+    torch.testing.assert_close(mixed.targets.sum(1), torch.ones(rows))
+
+
+X, Y = torch.zeros(4, 3), torch.eye(4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(inputs=torch.zeros(4, 3, dtype=torch.uint8)), r"inputs must be floating-point .* torch.uint8"),
+        (dict(inputs=torch.zeros(4, 3, dtype=torch.bool)), "inputs must be floating-point"),
+        (dict(inputs=torch.zeros(4, 3, dtype=torch.complex64)), "inputs must be floating-point"),
+        (dict(inputs=torch.tensor(1.0)), "inputs must have the batch"),
+        (dict(inputs=np.zeros((4, 3))), "inputs must be one tensor, got ndarray"),
+        (dict(targets=torch.arange(4)), r"targets .* torch.int64.*one_hot\(targets, num_classes\).float\(\)"),
+        (dict(targets=Y.bool()), r"targets .* torch.bool.*\.float\(\)"),
+        (dict(targets=Y[:3]), "targets must have as many rows as inputs, 4, got 3"),
+        (dict(targets=torch.tensor(1.0)), "targets must have the batch"),
+        (dict(targets=Y.to("meta")), "targets must be on the device of inputs, cpu, got meta"),
+        (dict(alpha=-0.1), "alpha must be a finite number, at least 0, got -0.1"),
+        (dict(alpha=math.nan), "alpha"),
+        (dict(alpha=math.inf), "alpha"),
+        (dict(alpha="1"), "alpha"),
+        (dict(alpha=True), "alpha"),
+        (dict(generator=0), "generator must be a torch.Generator or None, got int"),
+        (dict(out=torch.zeros(4, 2)), r"out must be like inputs, \(4, 3\) torch.float32 cpu, got \(4, 2\)"),
+        (dict(out=torch.zeros(4, 3).double()), "out must be like inputs"),
+        (dict(out=torch.zeros(4, 3, device="meta")), "out must be like inputs"),
+        (dict(out=[]), "out must be like inputs.*got list"),
+        (dict(out=X), "out must not share memory with inputs"),
+        (dict(out=torch.zeros(1, 3).expand(4, 3)), "out must own each of its elements"),
+        (dict(out=torch.zeros(4, 3, requires_grad=True)), "out cannot be used where a gradient is needed"),
+        (dict(inputs=torch.zeros(4, 3, requires_grad=True), out=torch.zeros(4, 3)), "out cannot be used"),
+    ],
+)
+def test_bad_input(change, message):
+    with pytest.raises(ValueError, match=message):
+        mixup(**{**dict(inputs=X, targets=Y, alpha=1.0), **change})
+
+
+def test_out_that_overlaps_in_part():
+    line = torch.zeros(7, 3)
+    with pytest.raises(ValueError, match="share memory with inputs"):
+        mixup(line[:4], Y, alpha=1.0, out=line[3:])
+    targets = torch.zeros(4, 3)
+    with pytest.raises(ValueError, match="share memory with targets"):
+        mixup(X, targets, alpha=1.0, out=targets)
+
+
+# ---------------------------------------------------------------------------------------------------------- gradients
+
+
+@pytest.mark.parametrize("per_sample", [False, True])
+@pytest.mark.parametrize("threshold", [1, 1 << 40])
+def test_mixup_gradient(monkeypatch, per_sample, threshold):
+    monkeypatch.setattr(module, "_LARGE_SAMPLE_BYTES", threshold)
+
+    def f(x, y):
+        return mixup(x, y, alpha=1.0, per_sample=per_sample, generator=seeded())[:2]
+
+    x = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
+    y = torch.rand(4, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(f, (x, y)) and torch.autograd.gradgradcheck(f, (x, y))
+
+
+@pytest.mark.parametrize("threshold", [1, 1 << 40])
+def test_flow_gradient_is_half_of_the_true_one(monkeypatch, threshold):
+    monkeypatch.setattr(module, "_LARGE_SAMPLE_BYTES", threshold)
+    z = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    y = torch.eye(4, dtype=torch.float64)
+
+    def flow(z):
+        return FlowMix(1.0, generator=seeded())(z, y)[0]
+
+    def whole(z):
+        return torch.cat([z, mixup(z, y, alpha=1.0, generator=seeded()).inputs])
+
+    assert torch.equal(flow(z), whole(z))
+    assert torch.autograd.gradcheck(whole, z)
+    weights = torch.randn(8, 3, dtype=torch.float64)
+    halved, = torch.autograd.grad((weights * flow(z)).sum(), z)
+    full, = torch.autograd.grad((weights * whole(z)).sum(), z)
+    torch.testing.assert_close(halved, full / 2, rtol=1e-12, atol=0)
+    assert torch.autograd.gradgradcheck(flow, z)
+    assert torch.autograd.gradcheck(lambda z: FlowMix(1.0, keep_original=False, generator=seeded())(z, y)[0], z)
+
+
+@pytest.mark.parametrize(
+    ("halve", "loss", "ratio"), [(False, "sum", 2.0), (True, "sum", 1.0), (False, "mean", 1.0), (True, "mean", 0.5)]
+)
+@pytest.mark.parametrize("modules", [1, 2])
+def test_size_of_the_gradient_against_plain_training(monkeypatch, halve, loss, ratio, modules):
+    # alpha = 0 leaves every row as it is, so that only the counting of flows and the halving are left.
+    if not halve:
+        halved = module._AddFlow.backward
+        whole = staticmethod(lambda ctx, grad: (2 * halved(ctx, grad)[0], None, None))
+        monkeypatch.setattr(module._AddFlow, "backward", whole)
+    model, (x, y) = network().double(), batch()
+    x, y, first = x.double(), y.double(), model[0].weight
+    plain, = torch.autograd.grad(bce(model(x), y), first)
+    with flow_mixup(model, ["1", "3"][:modules], alpha=0) as mix:
+        logits, targets = model(x), mix.targets(y)
+    total = flow_loss(bce, logits, targets, flows=mix.flows) if loss == "sum" else bce(logits, targets)
+    flow, = torch.autograd.grad(total, first)
+    torch.testing.assert_close(flow, ratio**modules * plain, rtol=1e-12, atol=0)
+
+
+# ------------------------------------------------------------------------------------------------ FlowMix, flow_loss
+
+
+def test_flow_by_hand(monkeypatch):
+    fix_draw(monkeypatch, 0.75, [1, 0])
+    z, y = FlowMix(1.0)(torch.tensor([[0.0], [4.0]]), torch.eye(2))
+    assert z.flatten().tolist() == [0, 4, 1, 3]
+    assert y.tolist() == [[1, 0], [0, 1], [0.75, 0.25], [0.25, 0.75]]
+
+
+def test_rows_are_mixed_within_their_flow_by_one_draw():
+    rows = torch.randn(5, 2, generator=seeded(1))
+    z = torch.cat([rows, 100 + rows, 200 + rows, 300 + rows])
+    y = F.one_hot(torch.arange(20), 20).float()
+    mixed, targets = FlowMix(1.0, generator=seeded())(z, y, flows=4)
+    assert torch.equal(mixed[:20], z) and torch.equal(targets[:20], y)
+    per_flow = mixed[20:].reshape(4, 5, 2)
+    for flow in range(4):
+        torch.testing.assert_close(per_flow[flow], per_flow[0] + 100 * flow, rtol=0, atol=1e-4)
+    torch.testing.assert_close(mixed[20:], targets[20:] @ z, rtol=0, atol=1e-4)
+    # The first flow is mixed as it would be alone.
+    torch.testing.assert_close(per_flow[0], mixup(rows, rows, alpha=1.0, generator=seeded()).inputs)
+
+
+def test_flow_keeps_the_layout_of_images():
+    x = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
+    z, _ = FlowMix(1.0)(x, torch.eye(4))
+    assert z.is_contiguous(memory_format=torch.channels_last) and torch.equal(z[:4], x)
+    z, _ = FlowMix(1.0)(x.contiguous(), torch.eye(4))
+    assert z.is_contiguous()
+
+
+def test_without_originals_it_is_mixup():
+    x, y = batch()
+    z, t = FlowMix(0.4, keep_original=False, generator=seeded(9))(x, y)
+    mixed = mixup(x, y, alpha=0.4, generator=seeded(9))
+    assert torch.equal(z, mixed.inputs) and torch.equal(t, mixed.targets)
+
+
+def test_eval_is_the_identity():
+    x, y = batch()
+    flow = FlowMix(1.0).eval()
+    z, t = flow(x, y)
+    assert z is x and t is y
+
+
+def test_flow_module_as_a_module():
+    flow = FlowMix(0.5, generator=seeded(1))
+    assert repr(flow) == "FlowMix(alpha=0.5, keep_original=True)" and not flow.state_dict()
+    x, y = batch()
+    twin = copy.deepcopy(flow)
+    assert torch.equal(flow(x, y)[0], twin(x, y)[0])
+    flow.alpha = 0
+    assert torch.equal(flow(x, y)[0], torch.cat([x, x]))
+    flow.alpha = -1
+    with pytest.raises(ValueError, match="alpha"):
+        flow(x, y)
+    empty = FlowMix(1.0)(x[:0], y[:0], flows=2)
+    assert empty[0].shape == (0, 4) and empty[1].shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: FlowMix(-1.0), "alpha"),
+        (lambda: FlowMix(1.0, generator=3), "generator"),
+        (lambda: FlowMix(1.0)(X, Y, flows=3), "rows of activations must be a multiple of flows, 3, got 4"),
+        (lambda: FlowMix(1.0)(X, Y, flows=0), "flows must be an integer, at least 1, got 0"),
+        (lambda: FlowMix(1.0)(X, Y, flows=2.0), "flows must be an integer"),
+        (lambda: FlowMix(1.0)(X.long(), Y), "activations must be floating-point"),
+        (lambda: FlowMix(1.0)(X, torch.arange(4)), "one_hot"),
+        (lambda: FlowMix(1.0)(X, Y[:2]), "as many rows as activations"),
+        (lambda: flow_loss(bce, Y, Y, flows=3), "rows of logits must be a multiple of flows, 3, got 4"),
+        (lambda: flow_loss(bce, Y, Y[:2], flows=2), "same number of rows, got 4 and 2"),
+        (lambda: flow_loss(bce, Y, Y, flows=True), "flows must be an integer"),
+        (lambda: flow_loss(bce, torch.tensor(1.0), Y, flows=1), "logits must have the batch"),
+        (lambda: flow_loss(nn.BCEWithLogitsLoss(reduction="none"), Y, Y, flows=2), "loss_fn must return a scalar"),
+    ],
+)
+def test_bad_flows(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_flow_loss_is_the_sum_of_the_means():
+    logits, targets = torch.randn(12, 3, dtype=torch.float64), torch.rand(12, 3, dtype=torch.float64)
+    by_flow = [bce(logits[i : i + 3], targets[i : i + 3]) for i in (0, 3, 6, 9)]
+    torch.testing.assert_close(flow_loss(bce, logits, targets, flows=4), sum(by_flow))
+    assert flow_loss(bce, logits, targets, flows=1) == bce(logits, targets)
+    classes = torch.randint(3, (12,))
+    torch.testing.assert_close(
+        flow_loss(F.cross_entropy, logits, classes, flows=4), 4 * F.cross_entropy(logits, classes)
+    )
+    nothing = flow_loss(nn.BCEWithLogitsLoss(reduction="sum"), logits[:0], targets[:0], flows=2)
+    assert nothing == 0
+
+
+# ------------------------------------------------------------------------------------------------ in the user's model
+
+
+@pytest.mark.parametrize("layer", ["", "0", "3", "4"])
+def test_manifold_mixup_equals_mixing_by_hand(layer):
+    model, (x, y) = network(), batch()
+    with manifold_mixup(model, [layer], alpha=1.0, generator=seeded()) as mix:
+        logits, targets = model(x), mix.targets(y)
+    assert mix.layer == layer and mix.flows == 1
+    below = 0 if layer == "" else int(layer) + 1
+    hidden = by_hand(model[:below](x), mix.lam, mix.index)
+    torch.testing.assert_close(logits, model[below:](hidden))
+    torch.testing.assert_close(targets, by_hand(y, mix.lam, mix.index))
+
+
+def test_manifold_mixup_draws_every_layer_alike():
+    # The popular code draws with random.randint(0, 2), which never gives the 3 that its last branch asks for.
+    rng = random.Random(0)
+    assert {rng.randint(0, 2) for _ in range(1000)} == {0, 1, 2}
+    model, x, layers = network(), batch()[0], ["", "0", "1", "3"]
+    drawn = []
+    with manifold_mixup(model, layers, alpha=1.0, generator=seeded()) as mix, torch.no_grad():
+        for _ in range(400):
+            model(x)
+            drawn.append(mix.layer)
+    assert scipy.stats.chisquare([drawn.count(name) for name in layers]).pvalue > 0.01
+
+
+class Explicit(nn.Module):
+    """A model written with FlowMix inside, to compare with hooks on one that knows nothing of it."""
+
+    def __init__(self, body, first, second):
+        super().__init__()
+        self.body, self.first, self.second = body, first, second
+
+    def forward(self, x, y):
+        z, y = self.first(self.body[:2](x), y)
+        z, y = self.second(self.body[2:4](z), y, flows=len(z) // len(x))
+        return self.body[4:](z), y
+
+
+@pytest.mark.parametrize("keep_original", [True, False])
+def test_flow_mixup_equals_modules_in_the_model(keep_original):
+    model, (x, y), generator = network(), batch(), seeded(4)
+    modules = (FlowMix(1.0, keep_original=keep_original, generator=generator) for _ in range(2))
+    expected, expected_targets = Explicit(model, *modules)(x, y)
+    loss = flow_loss(bce, expected, expected_targets, flows=4 if keep_original else 1)
+    gradient = torch.autograd.grad(loss, list(model.parameters()))
+    # The order in which the layers are named does not matter.
+    with flow_mixup(model, ["3", "1"], alpha=1.0, keep_original=keep_original, generator=seeded(4)) as mix:
+        logits, targets = model(x), mix.targets(y)
+    assert mix.flows == (4 if keep_original else 1) and [draw.layer for draw in mix.draws] == ["1", "3"]
+    assert torch.equal(logits, expected) and torch.equal(targets, expected_targets)
+    same = torch.autograd.grad(flow_loss(bce, logits, targets, flows=mix.flows), list(model.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(gradient, same))
+
+
+def test_flow_mixup_at_the_input():
+    x, y = batch()
+    linear = nn.Linear(4, 3)
+    with flow_mixup(linear, [""], alpha=1.0, generator=seeded()) as mix:
+        logits = linear(x)
+    z, t = FlowMix(1.0, generator=seeded())(x, y)
+    torch.testing.assert_close(logits, linear(z))
+    assert torch.equal(mix.targets(y), t)
+
+
+CONTEXTS = [manifold_mixup, flow_mixup]
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("layer", ["", "0", "1"])
+def test_layers_that_work_in_place(context, layer):
+    x, y = batch()
+    weights = torch.nn.Parameter(torch.eye(4))
+    gradients = []
+    for inplace in (False, True):
+        linear = nn.Linear(4, 4, bias=False)
+        linear.weight = weights
+        model = nn.Sequential(linear, nn.ReLU(inplace), nn.Flatten())
+        with context(model, [layer], alpha=1.0, generator=seeded()) as mix:
+            logits = model(x)
+            gradients += torch.autograd.grad(logits.square().sum(), weights)
+    torch.testing.assert_close(*gradients)
+    assert torch.equal(x, batch()[0]) and len(mix.targets(y)) == len(logits)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_eval_and_training_may_alternate(context):
+    model, (x, y) = network(), batch()
+    with context(model, ["1"], alpha=1.0) as mix:
+        model.eval()
+        torch.testing.assert_close(model(x), copy.deepcopy(model).eval()(x))
+        classes = torch.arange(6)
+        assert mix.targets(y) is y and mix.targets(classes) is classes and mix.flows == 1 and mix.layer is None
+        model.train()
+        assert len(model(x)) == len(mix.targets(y)) == 6 * mix.flows and mix.layer == "1"
+        model.eval()
+        assert len(model(x)) == 6 and mix.targets(y) is y
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_targets_follow_the_latest_pass(context):
+    model, (x, y) = network(), batch()
+    with context(model, ["1"], alpha=1.0, generator=seeded()) as mix:
+        passes = []
+        for rows in (6, 4):
+            logits = model(x[:rows])
+            passes.append(mix.targets(y[:rows]))
+            assert len(logits) == len(passes[-1])
+            bce(logits, passes[-1]).backward()
+    assert not torch.equal(passes[0][:4], passes[1][:4]) or context is flow_mixup
+    with pytest.raises(ValueError, match="targets must have as many rows as the output of layer '1', 4, got 6"):
+        mix.targets(y)
+
+
+def hooks_of(model):
+    return [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
+
+
+class Fails(nn.Module):
+    def forward(self, x):
+        raise KeyError("inside forward")
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("where", ["body", "forward", "layer"])
+def test_hooks_are_removed_after_an_exception(context, where):
+    model, (x, y) = network(), batch()
+    mine = model[2].register_forward_hook(lambda *args: None)  # the user's own hook stays
+    before = hooks_of(model)
+    if where == "forward":
+        model.append(Fails())
+        before.append(0)
+    elif where == "layer":
+        x = torch.zeros(6, 5)  # a wrong width: the first layer raises
+    with pytest.raises((KeyError, RuntimeError)), context(model, ["", "1"], alpha=1.0) as mix:
+        assert hooks_of(model) != before
+        model(x)
+        mix.targets(y)
+        raise KeyError("in the body")
+    assert hooks_of(model) == before
+    mine.remove()
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_a_pass_after_a_failed_one_mixes_again(context):
+    model, (x, y) = network(), batch()
+    with context(model, ["1"], alpha=1.0) as mix:
+        with pytest.raises(RuntimeError):
+            model(torch.zeros(6, 5))
+        with pytest.raises(RuntimeError, match="did not reach '1'"):
+            mix.targets(y)
+        hidden = torch.zeros(6, 8)
+        assert model[1](hidden).shape == hidden.shape  # the failed pass is over: a layer on its own is not mixed
+        assert len(model(x)) == len(mix.targets(y))
+
+
+class Odd(nn.Module):
+    """Layers that are shared, called twice, never called, or return something else than one tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.shared = nn.Linear(4, 4)
+        self.alias = self.shared
+        self.recurrent = nn.GRU(4, 4, batch_first=True)
+        self.flatten = nn.Flatten(0, 1)
+        self.unused = nn.Linear(4, 4)
+        self.blocks = nn.ModuleList([nn.Linear(4, 3)])
+
+    def forward(self, x, scale=1.0):
+        x = self.shared(self.shared(x))
+        x = self.recurrent(x[:, None])[0]
+        return self.blocks[0](self.flatten(x)) * scale
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (["shard"], r"no submodule 'shard'; it has, nearest first: 'shared', .*'recurrent'"),
+        (["blocks.1"], r"nearest first: 'blocks.0', 'blocks'"),
+        ([], "at least one submodule.*'recurrent'"),
+        (["shared", "shared"], "once, got 'shared', 'shared'"),
+        (["shared", "alias"], "once, got 'shared', 'alias'"),
+        ("shared", "layers must be a list of names of submodules, got 'shared'"),
+        ([0], "layers must be a list of names"),
+        (None, "layers must be a list of names"),
+    ],
+)
+def test_wrong_layers(context, layers, message):
+    model = Odd()
+    with pytest.raises(ValueError, match=message), context(model, layers, alpha=1.0):
+        pass
+    assert sum(hooks_of(model)) == 0
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_wrong_model_alpha_generator_and_nesting(context):
+    for change, message in [
+        (dict(model=lambda x: x), "model must be a torch.nn.Module"),
+        (dict(alpha=-1), "alpha"),
+        (dict(generator=1), "generator"),
+    ]:
+        arguments = {**dict(model=Odd(), layers=[""], alpha=1.0), **change}
+        with pytest.raises(ValueError, match=message), context(**arguments):
+            pass
+    model = network()
+    for other in CONTEXTS:
+        with context(model, ["1"], alpha=1.0), pytest.raises(ValueError, match="cannot be nested"):
+            with other(model, ["3"], alpha=1.0):
+                pass
+    assert sum(hooks_of(model)) == 0
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_outputs_that_cannot_be_mixed(context):
+    x, y = batch()
+    with context(Odd(), ["recurrent"], alpha=1.0) as mix:
+        with pytest.raises(RuntimeError, match="before a forward pass"):
+            mix.targets(y)
+    for layers, arguments, message in [
+        (["recurrent"], dict(x=x), "the output of layer 'recurrent' must be one tensor, got tuple"),
+        ([""], dict(x=x), "'' mixes the model's first positional argument, and the model got none"),
+    ]:
+        model = Odd()
+        with context(model, layers, alpha=1.0), pytest.raises(ValueError, match=message):
+            model(**arguments)
+    tokens = nn.Embedding(9, 3)
+    with context(tokens, [""], alpha=1.0), pytest.raises(ValueError, match="first argument must be floating-point"):
+        tokens(torch.arange(4))
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_targets_that_cannot_be_mixed(context):
+    model, (x, y) = network(), batch()
+    with context(model, ["1"], alpha=1.0) as mix:
+        model(x)
+        with pytest.raises(ValueError, match="one_hot"):
+            mix.targets(torch.arange(6))
+        with pytest.raises(ValueError, match=r"\.float\(\)"):
+            mix.targets(y.bool())
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_layer_that_the_pass_does_not_reach(context):
+    model, (x, y) = Odd(), batch()
+    with context(model, ["unused"], alpha=1.0) as mix:
+        model(x)
+        model.unused(x)  # on its own it is not part of a pass, and is not mixed
+        with pytest.raises(RuntimeError, match="did not reach 'unused'"):
+            mix.targets(y)
+
+
+def test_layer_called_twice_is_mixed_once():
+    model, (x, y) = Odd(), batch()
+    with manifold_mixup(model, ["alias"], alpha=1.0, generator=seeded()) as mix:
+        logits = model(x, 2.0)
+    hidden = model.shared(by_hand(model.shared(x), mix.lam, mix.index))
+    expected = 2 * model.blocks[0](model.recurrent(hidden[:, None])[0][:, 0])
+    torch.testing.assert_close(logits, expected)
+    with flow_mixup(model, ["shared", "flatten"], alpha=1.0) as mix:
+        assert len(model(x)) == len(mix.targets(y)) == 24
+
+
+def test_layer_whose_batch_is_not_first():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Flatten(0, 1), nn.Linear(4, 3))
+    with flow_mixup(model, ["0", "1"], alpha=1.0), pytest.raises(ValueError, match="must have the batch first, 4 rows"):
+        model(torch.zeros(2, 5, 4))
+
+
+def test_mixed_layer_under_checkpointing_is_refused():
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(checkpoint(self.body, x, use_reentrant=False).tanh())
+
+    model, (x, y) = Checkpointed(), batch()
+    for context in CONTEXTS:
+        with context(model, ["body"], alpha=1.0) as mix:
+            loss = bce(model(x), mix.targets(y))
+            with pytest.raises(RuntimeError, match="cannot lie under activation checkpointing"):
+                loss.backward()
+        with context(model, ["head"], alpha=1.0) as mix:
+            bce(model(x), mix.targets(y)).backward()
+
+
+def test_checkpointing_replays_a_module_that_uses_the_global_generator():
+    x, y = batch()
+    flow, body = FlowMix(1.0), nn.Linear(4, 4)
+    gradients = []
+    for wrap in (lambda f, *a: f(*a), lambda f, *a: checkpoint(f, *a, use_reentrant=False)):
+        torch.manual_seed(0)
+        z, _ = wrap(lambda x, y: flow(body(x), y), x, y)
+        gradients.append(torch.autograd.grad(z.square().sum(), body.weight)[0])
+    torch.testing.assert_close(*gradients)
+
+
+# -------------------------------------------------------------------------------------- the articles' other mistakes
+
+
+def test_article_mixes_the_outputs_of_a_head_that_sees_the_labels():
+    # The article's train.py mixes HEAD(features, y_a) with HEAD(features, y_b) and only then takes the mixed loss.
+    # Right is lam * LOSS(HEAD(f, y_a), y_a) + (1 - lam) * LOSS(HEAD(f, y_b), y_b). With a margin head (the margin
+    # is taken from the label's logit) and lam = 1/2 the article's margin falls on both classes and has no effect.
+    cosine, scale, margin, lam = torch.tensor([[0.6, 0.2]]), 10, 0.4, 0.5
+    a, b = torch.tensor([0]), torch.tensor([1])
+
+    def head(label):
+        return scale * (cosine - margin * F.one_hot(label, 2))
+
+    def mixed(f):
+        return lam * f(a) + (1 - lam) * f(b)
+
+    outputs = mixed(head)
+    article = mixed(lambda label: F.cross_entropy(outputs, label)).item()
+    right = mixed(lambda label: F.cross_entropy(head(label), label)).item()
+    no_margin = mixed(lambda label: F.cross_entropy(scale * cosine, label)).item()
+    assert article == pytest.approx(no_margin, rel=1e-6) == pytest.approx(2.01815, abs=1e-5)
+    assert right == pytest.approx((math.log(2) + math.log1p(math.exp(8))) / 2, rel=1e-6)  # 4.3467
+
+
+def test_bce_of_a_softmax_is_not_cross_entropy():
+    # manifold_mixup's code trains on BCELoss(softmax(out), soft target).
+    logits, target = torch.zeros(1, 10, requires_grad=True), F.one_hot(torch.tensor([0]), 10).float()
+    bce_of_softmax, ce = F.binary_cross_entropy(logits.softmax(1), target), F.cross_entropy(logits, target)
+    assert ce.item() == pytest.approx(math.log(10))
+    assert bce_of_softmax.item() == pytest.approx((math.log(10) - 9 * math.log(0.9)) / 10)  # 0.3251
+    # Nor does it push the same way: it raises the logits of classes whose target is 0, where cross-entropy lowers them.
+    logits = torch.tensor([[4.0, 0.0, 0.0, 0.0]], requires_grad=True)
+    soft = torch.tensor([[0.5, 0.5, 0.0, 0.0]])
+    theirs, = torch.autograd.grad(F.binary_cross_entropy(logits.softmax(1), soft), logits)
+    right, = torch.autograd.grad(F.cross_entropy(logits, soft), logits)
+    torch.testing.assert_close(right, logits.softmax(1) - soft)
+    assert right[0, 2] > 0.01 and theirs[0, 2] < -0.01
+
+
+# --------------------------------------------------------------------------------------------------------------- CUDA
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_cuda_gives_the_numbers_of_the_cpu(dtype):
+    x, y = torch.randn(8, 3, 32, 32, generator=seeded(1)).to(dtype), torch.rand(8, 5, generator=seeded(2))
+    for per_sample in (False, True):
+        cpu = mixup(x, y, alpha=1.0, per_sample=per_sample, generator=seeded())
+        out = torch.empty_like(x, device="cuda")
+        gpu = mixup(x.cuda(), y.cuda(), alpha=1.0, per_sample=per_sample, out=out, generator=seeded())
+        assert gpu.inputs is out and all(part.is_cuda for part in gpu)
+        for ours, theirs in zip(cpu, gpu):
+            torch.testing.assert_close(ours, theirs.cpu())
+    on_gpu = [mixup(x.cuda(), y.cuda(), alpha=1.0, generator=torch.Generator("cuda").manual_seed(0)) for _ in range(2)]
+    assert all(torch.equal(a, b) for a, b in zip(*on_gpu))
+    with pytest.raises(ValueError, match="device"):
+        mixup(x.cuda(), y, alpha=1.0)
+    model = network().cuda()
+    for context in CONTEXTS:
+        with context(model, ["1"], alpha=1.0, generator=torch.Generator("cuda").manual_seed(0)) as mix:
+            logits = model(torch.randn(6, 4, device="cuda"))
+            assert bce(logits, mix.targets(torch.rand(6, 3, device="cuda"))).isfinite()

@@ -1,0 +1,285 @@
+"""The ``tutorial`` command.
+
+Exit status: 0 all went well; 1 a chapter failed, timed out or could not be stored (``doctor``: something the course
+needs is missing); 2 the request cannot be met, and nothing was written; 130 interrupted.
+"""
+
+import argparse
+import math
+import os
+import shutil
+import signal
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tutorial_lib.course.catalogue import (
+    CourseError,
+    chapter_files,
+    find_notebooks,
+    parse_parameters,
+    read_chapter,
+    select,
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class _Terminated(KeyboardInterrupt):
+    pass
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the ``tutorial`` command.
+
+    Args:
+        arguments: the words after ``tutorial``; the process's own if not given.
+
+    Returns:
+        The exit status.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A log in an old encoding must not end a run over a tick mark.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    options = _parser().parse_args(arguments)
+    try:
+        return options.do(options)
+    except CourseError as error:
+        print(f"tutorial: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of a pipe (`tutorial list | head`) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="tutorial", description="Run the course's chapters and read what came out.")
+    parser.set_defaults(do=lambda options: parser.print_help() or 0)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, do, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.add_argument("--notebooks", metavar="DIR", type=Path,
+                         help="the folder of chapters (default: the nearest notebooks/ from here upwards)")
+        sub.set_defaults(do=do)
+        return sub
+
+    def out(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--out", metavar="DIR", type=Path,
+                         help="the folder of results and report (default: runs/latest beside notebooks/)")
+
+    def running(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("chapters", metavar="CHAPTER", nargs="*",
+                         help="01, 1, 01_mixup, mixup, or a notebook's path; all if none is named")
+        sub.add_argument("--jobs", metavar="N", type=_jobs, default=1,
+                         help="chapters at a time; they share the threads")
+        sub.add_argument("--timeout", metavar="S", type=_seconds, default=1800.0,
+                         help="seconds for one chapter (default: 1800)")
+
+    out(command("list", _list, "list the chapters: question, time, status of the last run"))
+    sub = command("run", _run, "run chapters and write the report; what is finished and unchanged is kept")
+    running(sub)
+    sub.add_argument("-p", "--parameter", metavar=("NAME", "VALUE"), nargs=2, action="append", default=[],
+                     help="set one of the chapter's parameters")
+    sub.add_argument("--fresh", action="store_true", help="redo also what is finished")
+    out(sub)
+    out(command("claims", _claims, "print all claims and verdicts of the last run"))
+    out(command("doctor", _doctor, "look at the environment: what is there, what is missing, how to get it"))
+    command("lab", _lab, "open JupyterLab on the first chapter")
+    running(command("refresh", _refresh, "for maintainers: run chapters and their solutions, and save them in place"))
+    return parser
+
+
+def _jobs(text: str) -> int:
+    number = int(text) if text.isdigit() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text!r}")
+    return number
+
+
+def _notebooks(options) -> Path:
+    return options.notebooks or find_notebooks()
+
+
+def _out(options) -> Path:
+    return options.out or _notebooks(options).resolve().parent / "runs" / "latest"
+
+
+def _list(options) -> int:
+    from tutorial_lib.course.files import read_json
+    from tutorial_lib.course.progress import SYMBOLS, duration
+    from tutorial_lib.course.runner import describe_device, finished, installed_versions
+
+    versions, device = installed_versions(), describe_device()
+    rows = []
+    for path in chapter_files(_notebooks(options)):
+        record = read_json(_out(options) / "chapters" / f"{path.stem}.json") or {}
+        try:
+            chapter = read_chapter(path)
+        except CourseError as error:
+            rows.append((path.stem, f"✗ {error}", "", "unreadable"))
+            continue
+        status = record.get("status", "never")
+        if status == "ok" and not finished(_out(options), chapter, None, versions, device):
+            status = "changed"
+        time = duration(record["seconds"]) if "seconds" in record else "–"
+        rows.append((chapter.name, chapter.question or chapter.title, time, f"{SYMBOLS.get(status, '·')} {status}"))
+    _table(("chapter", "question", "time", "status"), rows, stretch=1)
+    return 0
+
+
+def _claims(options) -> int:
+    from tutorial_lib.course.files import read_json
+    from tutorial_lib.course.report import VERDICTS, all_claims, count_seeds, headline, interval
+
+    summary = read_json(_out(options) / "summary.json")
+    if summary is None or summary.get("schema") != 1:
+        raise CourseError(f"no run in {_out(options)} yet: start one with tutorial run")
+    rows = [(claim["chapter"], claim["statement"], interval(claim), count_seeds(claim),
+             f"{VERDICTS.get(claim['verdict'], '?')} {claim['verdict']}") for claim in all_claims(summary)]
+    _table(("chapter", "claim", "effect [95 % interval]", "seeds", "verdict"), rows, stretch=1)
+    print(headline(summary))
+    return 0
+
+
+def _run(options) -> int:
+    from tutorial_lib.course.clean import plain
+    from tutorial_lib.course.progress import display, outcome
+    from tutorial_lib.course.report import headline
+    from tutorial_lib.course.runner import DiskError, run
+
+    notebooks, out = _notebooks(options), _out(options)
+    chapters = select(options.chapters, notebooks)
+    parameters = [parse_parameters(chapter, options.parameter) for chapter in chapters]
+    others = [chapter for chapter in _readable(notebooks) if chapter.name not in {one.name for one in chapters}]
+    again = "tutorial run does only what is missing" + (f" (with --out {options.out})" if options.out else "")
+    try:
+        with _terminated_like_interrupted():
+            summary = run(chapters, out=out, parameters=parameters, parallel=options.jobs, timeout=options.timeout,
+                          fresh=options.fresh, others=others, show=display(sys.stdout))
+    except DiskError as error:
+        print(f"tutorial: {error}. Chapters already finished are kept; make room, then {again}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        print(f"\ntutorial: interrupted. Chapters already finished are kept in {out}; {again}.", file=sys.stderr)
+        return 143 if isinstance(interrupt, _Terminated) else 130
+    print()
+    asked = {chapter.name for chapter in chapters}
+    for chapter in summary["chapters"]:
+        if chapter["name"] in asked:
+            print(f"{chapter['name']:<20} {outcome(chapter)}")
+    failed = [chapter for chapter in summary["chapters"] if chapter["name"] in asked and chapter["error"]]
+    for chapter in failed:
+        error = chapter["error"]
+        where = f" in code cell {error['cell']}" if error["cell"] else ""
+        print(f"\n── {chapter['name']}: {chapter['status']}{where} " + "─" * 20)
+        if error["source"]:
+            print(textwrap.indent(plain(error["source"]), "    ") + "\n")
+        print(plain(error["traceback"] or error["message"]))
+    print(f"\n{headline(summary)}\nReport: {out / 'index.html'}")
+    return 1 if failed else 0
+
+
+def _refresh(options) -> int:
+    from tutorial_lib.course.clean import plain
+    from tutorial_lib.course.progress import display
+    from tutorial_lib.course.runner import Job, refresh
+
+    notebooks = _notebooks(options)
+    jobs = []
+    for chapter in select(options.chapters, notebooks):
+        jobs.append(Job(chapter, mode="refresh", target=chapter.path))
+        solution = notebooks / "solutions" / chapter.path.name
+        if chapter.path.parent.resolve() == notebooks.resolve() and solution.is_file():
+            solved = read_chapter(solution, name=f"solutions.{solution.stem}")
+            jobs.append(Job(solved, mode="refresh", target=solution))
+    try:
+        with _terminated_like_interrupted():
+            records = refresh(jobs, parallel=options.jobs, timeout=options.timeout, show=display(sys.stdout))
+    except KeyboardInterrupt as interrupt:
+        print("\ntutorial: interrupted. A notebook is either refreshed or as it was.", file=sys.stderr)
+        return 143 if isinstance(interrupt, _Terminated) else 130
+    failed = [record for record in records if record["error"]]
+    for record in failed:
+        error = record["error"]
+        where = f" in code cell {error['cell']}" if error["cell"] else ""
+        print(f"\n── {record['name']}: {record['status']}{where}; the notebook is left as it was " + "─" * 10)
+        print(textwrap.indent(plain(error["source"]), "    ") + "\n\n" + plain(error["traceback"]))
+    return 1 if failed else 0
+
+
+def _doctor(options) -> int:
+    from tutorial_lib.course.doctor import examine
+
+    return examine(out=options.out, notebooks=options.notebooks)
+
+
+def _lab(options) -> int:
+    import importlib.util
+
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise CourseError('JupyterLab is not installed here: pip install -e ".[course]"')
+    folder = _notebooks(options)
+    first = folder / "00_start_here.ipynb"
+    command = [sys.executable, "-m", "jupyterlab", str(first if first.is_file() else folder)]
+    print("Opening", command[-1], flush=True)
+    os.chdir(folder.resolve().parent)
+    os.execv(command[0], command)
+
+
+def _readable(notebooks: Path) -> list:
+    chapters = []
+    for path in chapter_files(notebooks) if notebooks.is_dir() else []:
+        try:
+            chapters.append(read_chapter(path))
+        except CourseError:
+            # Not asked for: `tutorial list` shows it.
+            continue
+    return chapters
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    def handler(number, frame):
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _table(head: tuple, rows: list[tuple], *, stretch: int) -> None:
+    """Print a table; on a terminal the column ``stretch`` is wrapped so that a row fits."""
+    columns = list(zip(head, *rows))
+    widths = [max(map(len, column)) for column in columns]
+    if sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns - sum(widths) + widths[stretch] - 2 * len(widths)
+        widths[stretch] = max(20, min(widths[stretch], room))
+    for row in (head, *rows):
+        lines = textwrap.wrap(row[stretch], widths[stretch]) or [""]
+        for number, line in enumerate(lines):
+            cells = [line if index == stretch else cell if number == 0 else "" for index, cell in enumerate(row)]
+            print("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths)).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

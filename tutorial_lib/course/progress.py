@@ -1,0 +1,122 @@
+"""What the terminal shows while chapters run: a bar each, or plain lines where there is no terminal."""
+
+import time
+
+SYMBOLS = {"ok": "✓", "failed": "✗", "timeout": "◷", "cached": "↺", "running": "…"}
+HEARTBEAT = 30.0
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as a reader says it.
+
+    Args:
+        seconds: the time.
+
+    >>> duration(3.21), duration(75)
+    ('3.2 s', '1 min 15 s')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def outcome(record: dict) -> str:
+    """Return one line that says how a chapter went.
+
+    Args:
+        record: with ``status``, ``seconds``, ``peak_mib`` and ``claims``.
+
+    >>> outcome({"status": "ok", "seconds": 3.21, "peak_mib": 210.4, "claims": []})
+    '✓ ok       3.2 s        210 MiB'
+    """
+    line = (f"{SYMBOLS[record['status']]} {record['status']:<7}  {duration(record['seconds']):<11}  "
+            f"{record['peak_mib']:.0f} MiB")
+    claims = len(record["claims"])
+    return line + (f"  {claims} claim{'s' * (claims > 1)}" if claims else "")
+
+
+class Lines:
+    """Plain lines, for logs: when a chapter starts, every half minute, and when it ends."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.running: dict[str, list] = {}
+
+    def say(self, name: str, text: str) -> None:
+        print(f"{name:<20} {text}", file=self.stream, flush=True)
+
+    def cached(self, record: dict) -> None:
+        self.say(record["name"], outcome(record))
+
+    def event(self, kind: str, job, value) -> None:
+        name = job.chapter.name if job else ""
+        now = time.monotonic()
+        if kind == "start":
+            self.running[name] = [now, now, 0, value]
+            self.say(name, f"… running  {value} cells")
+        elif kind == "cell":
+            self.running[name][2] = value
+        elif kind == "done":
+            self.running.pop(name, None)
+            self.say(name, outcome(value))
+        for name, state in self.running.items():
+            start, said, done, cells = state
+            if now - said > HEARTBEAT:
+                state[1] = now
+                self.say(name, f"… running  {done}/{cells} cells, {duration(now - start)}")
+
+    def close(self) -> None:
+        self.running.clear()
+
+
+class Bars:
+    """A bar for each chapter over its cells, with the elapsed time and the state."""
+
+    SHAPE = "{desc} {bar:24} {n_fmt:>3}/{total_fmt} cells"
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.bars: dict[str, object] = {}
+
+    def _bar(self, name: str, total: int, state: str):
+        from tqdm import tqdm
+
+        # tqdm sets a comma before a postfix; the unit stands bare.
+        return tqdm(total=total, desc=f"{name:<20}", unit=state, file=self.stream, leave=True,
+                    position=len(self.bars), dynamic_ncols=True, mininterval=0, miniters=1,
+                    bar_format=f"{self.SHAPE}  {{unit}} {{elapsed}}")
+
+    def cached(self, record: dict) -> None:
+        print(f"{record['name']:<20} {outcome(record)}", file=self.stream, flush=True)
+
+    def event(self, kind: str, job, value) -> None:
+        name = job.chapter.name if job else ""
+        bar = self.bars.get(name)
+        if kind == "start":
+            self.bars[name] = self._bar(name, value, "… running")
+        elif kind == "cell" and bar is not None:
+            bar.update(value - bar.n)
+        elif kind == "done":
+            bar = bar if bar is not None else self._bar(name, 0, "")
+            self.bars[name] = bar
+            # Its clock stops: the outcome says the time.
+            bar.unit, bar.bar_format, bar.finished = outcome(value), self.SHAPE + "  {unit}", True
+            bar.refresh()
+        for bar in self.bars.values():
+            if not getattr(bar, "finished", False):
+                bar.refresh()
+
+    def close(self) -> None:
+        for bar in self.bars.values():
+            bar.close()
+        self.bars.clear()
+
+
+def display(stream):
+    """Return ``Bars`` for a terminal, ``Lines`` for anything else.
+
+    Args:
+        stream: where to write, such as ``sys.stdout``.
+    """
+    return Bars(stream) if stream.isatty() else Lines(stream)

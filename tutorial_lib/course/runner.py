@@ -1,0 +1,498 @@
+"""Runs chapters, each in a process of its own, and keeps what is finished.
+
+The out folder (``runs/latest`` unless ``--out`` names another) is one fixed place that every run brings up to date::
+
+    runs/latest/
+        index.html           the report
+        summary.json         the same, for programs (keys: see ``tutorial_lib.course.report``)
+        junit.xml            the same, for CI servers
+        chapters/NAME.ipynb  the executed notebook
+        chapters/NAME.html   the same as a page
+        chapters/NAME.json   the chapter's record, written last
+
+A chapter counts as finished when its record says ``ok``, its files are the ones the record names (by their
+SHA-256), and its key is today's. The key covers the notebook's sources, the parameters, the source of this
+package, the versions of Python and of every declared dependency, and the device. With built-in data also the files
+of ``results/`` that the chapter names; with real data the prepared sets (such a run writes its result itself).
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tutorial_lib.course.catalogue import Chapter, CourseError
+from tutorial_lib.course.files import atomic_write, read_json, sweep
+
+PACKAGE = Path(__file__).resolve().parents[1]
+TIMEOUT = 1800.0
+GRACE = 30.0
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+            "VECLIB_MAXIMUM_THREADS")
+
+
+class DiskError(Exception):
+    """Something finished could not be stored; the text says what and why."""
+
+
+@dataclass
+class Job:
+    """One chapter to do.
+
+    Attributes:
+        chapter: the notebook.
+        parameters: typed values that differ from the chapter's own.
+        mode: ``run`` or ``refresh``.
+        target: where a refreshed notebook goes.
+    """
+
+    chapter: Chapter
+    parameters: dict[str, Any] = field(default_factory=dict)
+    mode: str = "run"
+    target: Path | None = None
+
+
+def cores() -> int:
+    """Return the number of processors that this process may use.
+
+    >>> cores() >= 1
+    True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of Python and of the package's declared dependencies that are installed.
+
+    >>> "python" in installed_versions()
+    True
+    """
+    found = {"python": platform.python_version()}
+    try:
+        declared = importlib.metadata.requires("tutorial-lib") or []
+    except importlib.metadata.PackageNotFoundError:
+        declared = ["torch", "numpy", "scipy", "matplotlib", "pandas", "scikit-learn", "scikit-image", "papermill"]
+    for requirement in declared:
+        if "extra ==" in requirement and not re.search(r"""extra == ['"](course|data)['"]""", requirement):
+            continue
+        name = re.match(r"[\w.-]+", requirement)[0]
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def describe_device() -> dict[str, Any]:
+    """Return what the numbers may depend on besides versions: the machine's kind and its GPUs."""
+    gpus: list[str] = []
+    if shutil.which("nvidia-smi"):
+        with suppress(OSError, subprocess.SubprocessError):
+            listing = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], timeout=20,
+                                     capture_output=True, text=True, check=True).stdout
+            gpus = [line.strip() for line in listing.splitlines() if line.strip()]
+    return {"system": platform.system(), "machine": platform.machine(), "cores": cores(), "gpus": gpus,
+            "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
+
+
+def source_hash(folder: str | Path) -> str:
+    """Return one hash over the files of a folder: their names and their bytes, caches left out.
+
+    Args:
+        folder: one that does not exist counts as empty.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
+            digest.update(f"\n{path.relative_to(folder).as_posix()}\n".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def chapter_key(chapter: Chapter, parameters: dict[str, Any], versions: dict, device: dict) -> str:
+    """Return the hash of everything that a chapter's result depends on.
+
+    Saved outputs do not count, nor does the number of processors.
+
+    Args:
+        chapter: the notebook.
+        parameters: injected values.
+        versions, device: from ``installed_versions`` and ``describe_device``.
+    """
+    notebook = chapter.notebook()
+    cells = [[cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags", [])]
+             for cell in notebook["cells"]]
+    effective = {name: known.default for name, known in chapter.parameters.items()} | parameters
+    parts = {
+        "cells": cells, "about": [chapter.title, chapter.question, chapter.kernel], "parameters": parameters,
+        "source": source_hash(PACKAGE),
+        "versions": versions, "device": {key: value for key, value in device.items() if key != "cores"},
+        "data": _quoted(chapter) if effective.get("DATA", "builtin") == "builtin" else _prepared_data(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def _quoted(chapter: Chapter) -> list:
+    files = sorted((chapter.path.resolve().parent.parent / "results").glob("*.json"))
+    return [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in files if path.stem in chapter.text]
+
+
+def _prepared_data() -> list:
+    from tutorial_lib.lab.real import data_folder
+
+    folder = data_folder()
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    return [[str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+
+
+def finished(out: Path, chapter: Chapter, parameters: dict[str, Any] | None, versions: dict,
+             device: dict) -> dict | None:
+    """Return a chapter's stored record if it is finished, whole and still valid.
+
+    Args:
+        out: the out folder.
+        chapter: the notebook as it is now.
+        parameters: those asked for; ``None``: whichever the record was made with.
+        versions, device: as they are now.
+    """
+    record = read_json(out / "chapters" / f"{chapter.name}.json")
+    if not record or record.get("status") != "ok":
+        return None
+    if parameters is None:
+        parameters = record.get("parameters", {})
+    if record.get("key") != chapter_key(chapter, parameters, versions, device):
+        return None
+    for name, digest in record.get("files", {}).items():
+        path = out / "chapters" / name
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            return None
+    return record
+
+
+def check_kernels(chapters: list[Chapter]) -> None:
+    """Make sure that the kernel of every chapter is there before anything starts.
+
+    Args:
+        chapters: what shall be run.
+
+    Raises:
+        CourseError: naming the missing kernel and the installed ones.
+    """
+    wanted = {chapter.kernel: chapter for chapter in chapters}
+    if wanted.keys() == {"python3"} and importlib.util.find_spec("ipykernel"):
+        return
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    installed = sorted(KernelSpecManager().find_kernel_specs())
+    for kernel, chapter in wanted.items():
+        if kernel == "python3" and not importlib.util.find_spec("ipykernel"):
+            raise CourseError("the kernel python3 is missing here: pip install ipykernel")
+        if kernel not in installed:
+            raise CourseError(f"chapter {chapter.name} asks for the kernel {kernel!r}, which is not installed; "
+                              f"installed: {', '.join(installed) or 'none'}")
+
+
+def open_folder(out: Path):
+    """Make the out folder, see that it can be written, and lock it against a second runner.
+
+    The lock is the operating system's: it ends with the process, also by ``kill -9``.
+
+    Args:
+        out: the out folder.
+
+    Returns:
+        The lock; ``release()`` ends it.
+
+    Raises:
+        CourseError: if the folder cannot be written, is in use, or holds something else.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(out / ".lock")
+    try:
+        if out.is_dir() and any(out.iterdir()) and not any((out / mark).exists() for mark in (".lock", "summary.json")):
+            raise CourseError(f"{out} holds other files and no earlier run; give --out a new or an empty folder")
+        (out / "chapters").mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        for folder in (out, out / "chapters"):
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+            sweep(folder)
+    except Timeout:
+        raise CourseError(f"another tutorial run is at work in {out}; wait for it, or use --out DIR") from None
+    except OSError as error:
+        lock.release()
+        raise CourseError(f"cannot write in {out}: {error.strerror or error}") from None
+    return lock
+
+
+@dataclass
+class _Worker:
+    job: Job
+    process: subprocess.Popen
+    stderr: Any
+    key: str
+    started: float
+    kernel: int | None = None
+    record: dict | None = None
+    disk: str = ""
+
+
+def execute(jobs: list[Job], *, out: Path, parallel: int = 1, timeout: float = TIMEOUT,
+            versions: dict | None = None, device: dict | None = None) -> Iterator[tuple[str, Job, Any]]:
+    """Do jobs in worker processes and tell what happens.
+
+    Args:
+        jobs: in the order in which they start.
+        out: the out folder (not used by ``refresh`` jobs).
+        parallel: how many at a time; each then gets its share of the threads.
+        timeout: seconds for one chapter, kernel start included.
+        versions, device: for keys and records; measured if not given.
+
+    Yields:
+        ``("start", job, cells)``, ``("cell", job, done)``, ``("tick", None, None)`` twice a second, and
+        ``("done", job, record)``. Closing the iterator ends all that is running.
+
+    Raises:
+        DiskError: when a finished chapter could not be stored. What ran is ended; what was stored stays.
+    """
+    versions, device = versions or installed_versions(), device or describe_device()
+    waiting, running = list(jobs), {}
+    events: queue.Queue = queue.Queue()
+    environment = _environment(min(parallel, len(jobs)))
+    try:
+        while waiting or running:
+            while waiting and len(running) < parallel:
+                job = waiting.pop(0)
+                worker = _start(job, out, timeout, environment, versions, device)
+                running[id(job)] = worker
+                threading.Thread(target=_listen, args=(worker, events), daemon=True).start()
+            try:
+                worker, event = events.get(timeout=0.5)
+            except queue.Empty:
+                for worker in running.values():
+                    if time.monotonic() - worker.started > timeout + GRACE:
+                        _end(worker)
+                yield "tick", None, None
+                continue
+            kind = event.get("event") if event else "end"
+            if kind == "start":
+                yield "start", worker.job, event["total"]
+            elif kind == "kernel":
+                worker.kernel = event["pid"]
+            elif kind == "cell":
+                yield "cell", worker.job, event["done"]
+            elif kind == "done":
+                worker.record = event["record"]
+            elif kind == "disk":
+                worker.disk = event["message"]
+            elif kind == "end":
+                del running[id(worker.job)]
+                record = _settle(worker, out, timeout)
+                yield "done", worker.job, record
+    finally:
+        for worker in running.values():
+            with suppress(OSError):
+                worker.process.stdin.close()
+        for worker in running.values():
+            with suppress(subprocess.TimeoutExpired):
+                worker.process.wait(timeout=5)
+            _end(worker)
+
+
+def _environment(share: int) -> dict[str, str]:
+    environment = dict(os.environ)
+    environment["TUTORIAL_HEADLESS"] = "1"
+    # A backend named for scripts (Agg) would keep the figures out of the notebook.
+    environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+    if share > 1:
+        for name in _THREADS:
+            threads = max(1, cores() // share)
+            with suppress(KeyError, ValueError):
+                threads = min(threads, int(os.environ[name]))
+            environment[name] = str(threads)
+    return environment
+
+
+def _start(job: Job, out: Path, timeout: float, environment: dict, versions: dict, device: dict) -> _Worker:
+    chapter = job.chapter
+    # The key is taken now: a source that is edited during the run must not pass for what has run.
+    key = chapter_key(chapter, job.parameters, versions, device)
+    order = {
+        "name": chapter.name, "path": str(chapter.path.resolve()), "notebook": chapter.text, "kernel": chapter.kernel,
+        "parameters": job.parameters, "timeout": timeout, "mode": job.mode,
+        "folder": str((out / "chapters").resolve()), "target": str(job.target.resolve()) if job.target else None,
+        "record": {"name": chapter.name, "number": chapter.number, "title": chapter.title,
+                   "question": chapter.question, "parameters": job.parameters, "key": key,
+                   "versions": versions, "device": device},
+    }
+    stderr = tempfile.TemporaryFile()
+    # Its own session: Ctrl-C reaches the runner alone, and the runner ends its workers in order.
+    process = subprocess.Popen([sys.executable, "-m", "tutorial_lib.course.worker"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=stderr, env=environment, start_new_session=True)
+    with suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.flush()
+    return _Worker(job, process, stderr, key, time.monotonic())
+
+
+def _listen(worker: _Worker, events: queue.Queue) -> None:
+    for line in worker.process.stdout:
+        with suppress(ValueError):
+            events.put((worker, json.loads(line)))
+    worker.process.wait()
+    events.put((worker, None))
+
+
+def _end(worker: _Worker) -> None:
+    from tutorial_lib.course.worker import end_tree
+
+    end_tree(worker.process.pid)
+    end_tree(worker.kernel)
+    with suppress(OSError):
+        worker.process.stdin.close()
+
+
+def _settle(worker: _Worker, out: Path, timeout: float) -> dict:
+    """Return the record of a worker that has ended; make one where it could not."""
+    if worker.record is None and worker.kernel is not None:
+        _end(worker)
+    if worker.disk:
+        raise DiskError(f"could not store chapter {worker.job.chapter.name}: {worker.disk}")
+    if worker.record is not None:
+        worker.stderr.close()
+        return worker.record
+    seconds = time.monotonic() - worker.started
+    worker.stderr.seek(max(0, worker.stderr.seek(0, os.SEEK_END) - 4000))
+    tail = worker.stderr.read().decode("utf-8", "replace").strip()
+    worker.stderr.close()
+    code = worker.process.returncode
+    late = seconds > timeout
+    message = (f"timed out: not done after {timeout:g} s" if late
+               else f"the chapter's process died (killed by signal {-code})" if code < 0
+               else f"the chapter's process ended with status {code}")
+    record = {
+        "name": worker.job.chapter.name, "number": worker.job.chapter.number, "title": worker.job.chapter.title,
+        "question": worker.job.chapter.question, "parameters": worker.job.parameters, "key": worker.key,
+        "status": "timeout" if late else "failed", "seconds": round(seconds, 3), "peak_mib": 0.0, "claims": [],
+        "error": {"cell": None, "source": "", "message": message, "traceback": tail or message}, "files": {},
+    }
+    if worker.job.mode == "run":
+        try:
+            atomic_write(out / "chapters" / f"{worker.job.chapter.name}.json", json.dumps(record, indent=1))
+        except OSError as error:
+            raise DiskError(f"could not store the record of {worker.job.chapter.name}: {error.strerror}") from None
+    return record
+
+
+def run(chapters: list[Chapter], *, out: Path, parameters: list[dict[str, Any]], parallel: int = 1,
+        timeout: float = TIMEOUT, fresh: bool = False, others: list[Chapter] = (), show=None) -> dict:
+    """Bring the out folder up to date: run what is missing or has changed, keep the rest, write the report.
+
+    The report is written anew after every chapter, so that it is never behind what is stored.
+
+    Args:
+        chapters: what was asked for.
+        out: the out folder.
+        parameters: typed values, one mapping a chapter.
+        parallel: chapters at a time.
+        timeout: seconds for one chapter.
+        fresh: redo also what is finished.
+        others: chapters not asked for; the finished ones among them stay in the report, as ``cached``.
+        show: an object with the methods of ``tutorial_lib.course.progress.Lines``.
+
+    Returns:
+        The summary, as in ``summary.json``.
+
+    Raises:
+        CourseError: if the folder cannot be used or a kernel is missing.
+        DiskError: if a result could not be stored.
+        KeyboardInterrupt: on Ctrl-C, after the workers are ended and the report is written.
+    """
+    from tutorial_lib.course.progress import Lines
+    from tutorial_lib.course.report import write_reports
+
+    show = show or Lines(sys.stdout)
+    check_kernels(chapters)
+    versions, device = installed_versions(), describe_device()
+    lock = open_folder(out)
+    summary: dict = {}
+    try:
+        records, jobs = {}, []
+        for chapter in others:
+            if record := finished(out, chapter, None, versions, device):
+                records[chapter.name] = {**record, "status": "cached"}
+        for chapter, values in zip(chapters, parameters, strict=True):
+            record = None if fresh else finished(out, chapter, values, versions, device)
+            if record:
+                records[chapter.name] = {**record, "status": "cached"}
+                show.cached(records[chapter.name])
+            else:
+                records.pop(chapter.name, None)
+                jobs.append(Job(chapter, values))
+        names = [job.chapter.name for job in jobs]
+
+        def report() -> dict:
+            missing = [name for name in names if name not in records]
+            try:
+                return write_reports(out, [records[name] for name in sorted(records)], missing=missing,
+                                     versions=versions, device=device)
+            except OSError as error:
+                raise DiskError(f"could not write the report in {out}: {error.strerror or error}") from None
+
+        summary = report()
+        stream = execute(jobs, out=out, parallel=parallel, timeout=timeout, versions=versions, device=device)
+        with closing(stream), closing(show):
+            for kind, job, value in stream:
+                if kind == "done":
+                    figure = read_json(out / "chapters" / f"{job.chapter.name}.json") or {}
+                    records[job.chapter.name] = {**value, "figure": figure.get("figure")}
+                    summary = report()
+                show.event(kind, job, value)
+    finally:
+        lock.release()
+    return summary
+
+
+def refresh(jobs: list[Job], *, parallel: int = 1, timeout: float = TIMEOUT, show=None) -> list[dict]:
+    """Execute notebooks and save them in place, free of the noise of running; a failure leaves a notebook alone.
+
+    Args:
+        jobs: with ``mode="refresh"`` and a target.
+        parallel, timeout, show: as for ``run``.
+
+    Returns:
+        The records, in the order in which they ended.
+    """
+    from tutorial_lib.course.progress import Lines
+
+    show = show or Lines(sys.stdout)
+    check_kernels([job.chapter for job in jobs])
+    for folder in {job.target.parent for job in jobs}:
+        if not os.access(folder, os.W_OK):
+            raise CourseError(f"cannot write in {folder}")
+        sweep(folder)
+    records = []
+    stream = execute(jobs, out=Path(), parallel=parallel, timeout=timeout)
+    with closing(stream), closing(show):
+        for kind, job, value in stream:
+            if kind == "done":
+                records.append(value)
+            show.event(kind, job, value)
+    return records

@@ -1,0 +1,124 @@
+"""Exercises of chapter 02."""
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+
+from ..exercises import call, expect, require
+
+
+def mean_of_three(answer) -> None:
+    """Predict: the first layer's gradient against plain, three halving modules, mean over all rows."""
+    require(
+        isinstance(answer, int | float) and not isinstance(answer, bool),
+        given=f"answer = {answer!r}",
+        hint="answer with one number, such as 2.0 or 0.5",
+    )
+    hint = {
+        1.0: "that is the factor of the loss summed over flows, or of the mean without halving; here both act at once",
+        0.5: "that is one module; each further module halves again",
+        8.0: "that is the sum over 8 flows without any halving",
+        0.0156: "the mean over 8 flows undoes the growth from adding them; only the halvings are left over",
+    }.get(
+        round(float(answer), 4), "start at the loss: the mean over 8 flows against their sum, then one halving a module"
+    )
+    if abs(float(answer) - 0.125) > 1e-6:  # do not print the solution
+        require(False, given=f"answer = {answer}", hint=hint)
+
+
+def mix_flow(answer) -> None:
+    """Implement: the mixing module."""
+    z = torch.tensor([[4.0, 0.0], [0.0, 8.0], [8.0, 4.0]])
+    y = torch.tensor([[1.0], [0.0], [1.0]])
+    index = torch.tensor([1, 2, 0])
+    given = "the three samples of section 2: lam = 0.75, index = [1, 2, 0]"
+    pair = call(answer, z.clone(), y.clone(), 0.75, index)
+    require(
+        isinstance(pair, tuple | list) and len(pair) == 2, given=given, hint="return two tensors: activations, targets"
+    )
+    got_z, got_y = pair
+    mixed = torch.tensor([[3.0, 2.0], [2.0, 7.0], [7.0, 3.0]])
+    hint = "originals first, then lam * z + (1 - lam) * z[index], stacked by torch.cat along the batch"
+    if torch.is_tensor(got_z) and got_z.shape == (6, 2) and torch.allclose(got_z, torch.cat([z / 2, mixed / 2])):
+        hint = "only the gradient is halved; the values stay as they are"
+    elif torch.is_tensor(got_z) and got_z.shape == (6, 2) and torch.allclose(got_z, torch.cat([mixed, z])):
+        hint = "the originals come first, then the mixed copy"
+    expect(got_z, torch.cat([z, mixed]), given=given + " (activations)", hint=hint)
+    expect(
+        got_y,
+        torch.tensor([[1.0], [0.0], [1.0], [0.75], [0.25], [1.0]]),
+        given=given + " (targets)",
+        hint="the targets pass through the same module: same lam, same index, same order of rows",
+    )
+
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(5, 2, 3, dtype=torch.float64, generator=generator, requires_grad=True)
+    weight = torch.randn(10, 2, 3, dtype=torch.float64, generator=generator)
+    index = torch.tensor([3, 0, 4, 2, 1])
+    out, _ = call(answer, z, torch.zeros(5, 1, dtype=torch.float64), 0.3, index)
+    require(
+        torch.is_tensor(out) and out.shape == (10, 2, 3),
+        given="z of shape (5, 2, 3)",
+        hint="states of any rank, such as (B, channels, length), must pass: index the first dimension only",
+    )
+    (gradient,) = torch.autograd.grad((out * weight).sum(), z, allow_unused=True)
+    require(gradient is not None, given="a z that requires a gradient", hint="z.detach() alone cuts the gradient off")
+    full = weight[:5] + 0.3 * weight[5:]
+    full = full.index_add(0, index, 0.7 * weight[5:])
+    hint = "the gradient must be half of the sum of both flows' gradients: z / 2 + z.detach() / 2 halves it"
+    if torch.allclose(gradient, full):
+        hint = (
+            "this is the full gradient, it is not halved: z / 2 + z.detach() / 2 has the value z and half its gradient"
+        )
+    elif torch.allclose(gradient, full - weight[:5] / 2):
+        hint = "only the original flow's gradient is halved; halve z before it is mixed, so that both flows are"
+    elif torch.allclose(gradient, full - (full - weight[:5]) / 2):
+        hint = "only the mixed flow's gradient is halved; both flows must be"
+    expect(gradient, full / 2, given="the gradient with respect to z, shape (5, 2, 3)", hint=hint)
+
+
+def mixed_cooccurrence(answer) -> None:
+    """Implement: the expected co-occurrence of mixup's targets."""
+    never_together = torch.tensor([[0.5, 0.0], [0.0, 0.5]], dtype=torch.float64)
+    labels = (torch.rand(40, 4, generator=torch.Generator().manual_seed(1)) < 0.4).double()
+    for joint, alpha in ((never_together, 1.0), (labels.T @ labels / 40, 0.2), (labels.T @ labels / 40, 8.0)):
+        s = (alpha + 1) / (2 * alpha + 1)
+        p = joint.diagonal()
+        expected = s * joint + (1 - s) * torch.outer(p, p)
+        got = call(answer, joint.clone(), alpha)
+        hint = "a pair is on with both labels from one sample (weight s), or with one from each (weight 1 - s)"
+        if torch.is_tensor(got) and got.shape == expected.shape:
+            rest = ~torch.eye(len(joint), dtype=torch.bool)
+            if torch.allclose(got[rest], expected[rest]):
+                hint = "the diagonal is the mean of a square, E[y~_i^2] = s p_i + (1 - s) p_i^2: the formula holds"
+            elif torch.allclose(got, 0.5 * joint + 0.5 * torch.outer(p, p)):
+                hint = (
+                    "E[lam] = 1/2 for every alpha, but here E[lam^2 + (1 - lam)^2] counts: (alpha + 1) / (2 alpha + 1)"
+                )
+            elif torch.allclose(got, (1 - s) * joint + s * torch.outer(p, p)):
+                hint = "the two weights are exchanged: with small alpha hardly anything is mixed, so s must be near 1"
+        expect(got, expected, given=f"joint = {joint.round(decimals=3).tolist()}, alpha = {alpha}", hint=hint)
+
+
+def corrected_loss(answer) -> None:
+    """Find the bug: the loss of one module."""
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(8, 3, generator=generator)
+    y = (torch.rand(4, 3, generator=generator) < 0.5).float()
+    lam, index = 0.6, torch.tensor([2, 0, 3, 1])
+    mixed = lam * y + (1 - lam) * y[index]
+    expected = bce(logits[:4], y) + bce(logits[4:], mixed)
+    interleaved = bce(logits, torch.stack([y, mixed], dim=1).flatten(0, 1))
+    got = call(answer, logits, y, lam, index)
+    hint = "one mean for the first B rows with y, one for the rest with the mixed targets, and their sum"
+    for value, what in (
+        (interleaved, "both mistakes are still there: compare the order of the targets with that of the rows"),
+        (2 * interleaved, "the sum over flows is right; but the targets still alternate, original, mixed, original …"),
+        (
+            expected / 2,
+            "the order is right; but this is the mean over all rows, and the module has halved the gradient already",
+        ),
+        (bce(logits[:4], y) + bce(logits[4:], y), "the mixed rows need the mixed targets"),
+    ):
+        if torch.is_tensor(got) and got.ndim == 0 and torch.allclose(got, value):
+            hint = what
+    expect(got, expected, given="logits (8, 3), y (4, 3), lam = 0.6, index = [2, 0, 3, 1]", hint=hint)

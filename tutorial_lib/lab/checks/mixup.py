@@ -1,0 +1,135 @@
+"""Exercises of chapter 01."""
+
+import torch
+from torch.nn import functional as F
+
+from ..exercises import Wrong, call, expect, require
+
+BUGS = ("pairs", "side", "double softmax", "none")
+_FAULTS = {"A": "side", "B": "pairs", "C": "double softmax", "D": "none"}
+
+
+def mix_batch(answer) -> None:
+    """Implement: mix inputs and targets with given weights and partners."""
+    g = torch.Generator().manual_seed(0)
+    for shape, per_sample in (((3, 2), False), ((4, 5), True), ((3, 1, 4, 4), False), ((3, 2, 4, 3), True)):
+        rows = shape[0]
+        x, y = torch.rand(shape, generator=g), torch.eye(rows)
+        index = torch.arange(rows).roll(1)
+        lam = torch.linspace(0.1, 0.7, rows) if per_sample else torch.tensor(0.7)
+        kept = x.clone(), y.clone()
+        given = f"inputs {shape}, lam of shape {tuple(lam.shape)}, index {index.tolist()}"
+        try:
+            got = call(answer, x, y, lam, index)
+        except RuntimeError as error:
+            if "size" not in str(error):
+                raise
+            hint = f"lam of shape (B,) must be reshaped to (B, 1, …) before it meets a tensor of more axes ({error})"
+            raise Wrong(f"given     {given}\n  hint: {hint}") from error
+        require(
+            isinstance(got, tuple | list) and len(got) == 2,
+            given=given,
+            hint="return two tensors, the mixed inputs and the mixed targets",
+        )
+        require(
+            torch.equal(x, kept[0]) and torch.equal(y, kept[1]),
+            given=given,
+            hint="your function changed its arguments; make new tensors (x = ... instead of x *= ...)",
+        )
+        want = _mixed(x, lam, index), _mixed(y, lam, index)
+        swapped = _mixed(x, 1 - lam, index), _mixed(y, 1 - lam, index)
+        for which, ours, right, wrong in zip(("inputs", "targets"), got, want, swapped):
+            hint = "row i is lam * row i + (1 - lam) * row index[i], with the same lam for inputs and targets"
+            if torch.is_tensor(ours) and ours.shape == right.shape:
+                original = x if which == "inputs" else y
+                if torch.allclose(ours, wrong, atol=1e-6):
+                    hint = "lam sits on the wrong side: it weights the row itself, 1 - lam the partner"
+                elif torch.allclose(ours, original, atol=1e-6):
+                    hint = f"the {which} came back unmixed; they need the same lam and the same partners"
+                elif torch.allclose(ours, _mixed(original, lam, index.argsort()), atol=1e-6):
+                    hint = "the partner of row i is row index[i]; yours is the row whose index is i"
+                elif per_sample:
+                    hint += "; with lam of shape (B,), row i must get lam[i]: check the axis it is spread along"
+            expect(ours, right, given=f"{given}; the {which}", hint=hint)
+
+
+def soft_cross_entropy(answer) -> None:
+    """Implement: cross-entropy between logits and soft targets, mean over the batch."""
+    g = torch.Generator().manual_seed(1)
+    cases = [
+        (torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, 0.0]])),
+        (torch.randn(5, 3, generator=g), torch.rand(5, 3, generator=g).softmax(1)),
+        (torch.tensor([[200.0, 0.0, -200.0], [0.0, 300.0, 0.0]]), torch.tensor([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])),
+    ]
+    for logits, targets in cases:
+        given = f"logits {_round(logits)}, targets {_round(targets)}"
+        got = call(answer, logits.clone(), targets.clone())
+        want = F.cross_entropy(logits, targets)
+        hint = "minus the sum over classes of target * log-probability, then the mean over the batch"
+        value = torch.as_tensor(got)
+        if value.ndim:
+            hint = "return one number: sum over the classes, mean over the batch"
+        elif not bool(value.isfinite()):
+            hint = "log(softmax(...)) is log(0) for far-apart logits; log_softmax does both in one safe step"
+        else:
+            for wrong, why in _soft_cross_entropy_bugs(logits, targets).items():
+                if not torch.allclose(wrong, want, atol=1e-5) and torch.allclose(value.float(), wrong, atol=1e-5):
+                    hint = why
+                    break
+        expect(got, want, given=given, hint=hint, atol=1e-5)
+
+
+def _soft_cross_entropy_bugs(logits, targets):
+    log_p = logits.log_softmax(1)
+    return {
+        F.cross_entropy(logits.softmax(1), targets): "softmax was applied twice: the arguments are logits",
+        -(targets * log_p).sum(): "that is the sum over the batch; the mean over the batch was asked for",
+        -(targets * log_p).mean(): "that divides by the number of classes too; only the batch is averaged",
+        (targets * log_p).sum(1).mean(): "the sign: log-probabilities are negative, a loss is not",
+        F.cross_entropy(logits, targets.argmax(1)): "argmax throws the soft part of the target away",
+    }
+
+
+def beta_variance(answer) -> None:
+    """Predict: the variance of lam for alpha = 4 (closed form or simulation)."""
+    require(
+        hasattr(answer, "__float__") and getattr(answer, "ndim", 0) == 0,
+        given=f"an answer of type {type(answer).__name__}",
+        hint="a number is asked for",
+    )
+    value = float(answer)
+    want = 1 / (4 * (2 * 4 + 1))
+    hint = "Var = 1 / (4 (2 alpha + 1)); put alpha = 4 in"
+    if abs(value - 0.5) < 1e-3:
+        hint = "that is the mean, which is 1/2 for every alpha; the variance is asked for"
+    elif abs(value - want**0.5) < 2e-3:
+        hint = "that is the standard deviation; the variance is its square"
+    elif abs(value - 1 / 12) < 1e-3:
+        hint = "that is the variance of the uniform law, alpha = 1"
+    expect(round(value, 3), round(want, 3), given="alpha = 4", hint=hint, atol=6e-4)
+
+
+def find_the_bug(answer) -> None:
+    """Find the bug: which fault each of four training steps has."""
+    require(
+        isinstance(answer, dict) and set(answer) == set(_FAULTS) and all(v in BUGS for v in answer.values()),
+        given=repr(answer),
+        hint=f"a dict with the keys A, B, C, D; each value is one of {', '.join(map(repr, BUGS))}",
+    )
+    hints = {
+        "A": "put lam = 0.9 in by hand: which image dominates the mixed input, and which label the loss?",
+        "B": "print the partners of the inputs and the partners of the targets: are they the same rows?",
+        "C": "what does F.cross_entropy expect, logits or probabilities?",
+        "D": "compare with the step in the chapter, term by term; is mixing the two losses a fault?",
+    }
+    for step, fault in _FAULTS.items():
+        expect(answer[step], fault, given=f"step {step}", hint=hints[step])
+
+
+def _mixed(values, lam, index):
+    lam = lam.view(-1, *[1] * (values.ndim - 1)) if lam.ndim else lam
+    return lam * values + (1 - lam) * values[index]
+
+
+def _round(tensor):
+    return [[round(v, 2) for v in row] for row in tensor.tolist()]
