@@ -12,7 +12,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 #: Prepared sets: name -> file below the data folder. ``data_scripts/<name>.py`` is the recipe of each.
-SETS = {"mitbih": "mitbih/mitbih_windows_10s_90hz.npz"}
+SETS = {"la2018": "la2018/la2018_64x48x32.npz", "mitbih": "mitbih/mitbih_windows_10s_90hz.npz"}
 
 
 def data_folder(folder: str | os.PathLike | None = None) -> Path:
