@@ -1,0 +1,192 @@
+"""Exercises of chapter 04."""
+
+import math
+from numbers import Real
+
+import numpy as np
+
+from ..exercises import Wrong, call, expect, require
+
+BUGS = ("perfect by accident", "spacing reversed", "always background", "none")
+_FAULTS = {"A": "always background", "B": "perfect by accident", "C": "spacing reversed", "D": "none"}
+
+
+def iou_from_dice(answer) -> None:
+    """Predict: the IoU that belongs to a Dice of 0.8."""
+    mistakes = {
+        0.8: "that is the Dice; the two are equal only at 0 and 1",
+        1.6 / 1.8: "that is the Dice of an IoU of 0.8; solve D = 2J / (1 + J) for J",
+        0.4: "half of it? D = 2J / (1 + J); solve for J",
+        0.64: "not the square; D = 2J / (1 + J); solve for J",
+    }
+    _number(answer, 2 / 3, mistakes, given="D = 0.8", hint="D = 2J / (1 + J); solve for J")
+
+
+def mean_iou(answer) -> None:
+    """Implement: mean IoU, with an answer for classes that never occur."""
+    cases = {
+        "two ordinary classes": [[50, 10], [5, 35]],
+        "a class that is often taken for another": [[8, 2, 0], [1, 5, 4], [0, 0, 10]],
+        "class 1 only in the prediction": [[6, 2, 0], [0, 0, 0], [1, 0, 3]],
+        "class 1 only in the truth": [[6, 0, 0], [2, 0, 0], [1, 0, 3]],
+        "class 2 nowhere": [[6, 2, 0], [1, 3, 0], [0, 0, 0]],
+        "no pixel at all": [[0, 0], [0, 0]],
+    }
+    for name, counts in cases.items():
+        matrix = np.array(counts)
+        given = f"{name}: matrix {counts}"
+        with np.errstate(invalid="ignore", divide="ignore"):
+            got = call(answer, matrix.copy())
+        value = np.asarray(got)
+        require(
+            value.ndim == 0 and value.dtype.kind in "iuf",
+            given=given,
+            hint=f"return one number, the mean over the classes; got {type(got).__name__} of shape {value.shape}",
+        )
+        hit, union = np.diag(matrix), matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
+        iou = hit[union > 0] / union[union > 0]
+        want = iou.mean() if iou.size else math.nan
+        hint = "hits / (row sum + column sum - hits) for each class, then the mean"
+        for wrong, why in _mean_iou_bugs(matrix):
+            if not _near(wrong, want) and _near(value, wrong):
+                hint = why
+                break
+        expect(float(value), want, given=given, hint=hint)
+
+
+def _mean_iou_bugs(matrix):
+    """What typical mistakes would give, and what to say about them."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        hit, truth, pred = np.diag(matrix), matrix.sum(1), matrix.sum(0)
+        union = truth + pred - hit
+        iou = hit / union
+        if not union.any():
+            yield 0.0, "without any class there is no mean: return nan"
+        yield math.nan, "0/0 is nan, and one nan makes the whole mean nan; leave out the classes that never occur"
+        yield np.nan_to_num(iou).mean(), "a class that occurs nowhere is left out of the mean; yours counts 0"
+        yield np.nan_to_num(iou, nan=1.0).mean(), "a class that occurs nowhere is left out of the mean; yours counts 1"
+        yield (
+            iou[truth > 0].mean() if (truth > 0).any() else 0.0,
+            ("a class that only the prediction has counts 0; yours is left out"),
+        )
+        yield (
+            np.nanmean(hit / (truth + pred)) if union.any() else 0.0,
+            "the pixels in both masks are counted twice in the union; subtract them",
+        )
+        yield np.nanmean(2 * hit / (truth + pred)) if union.any() else 0.0, "that is the mean Dice"
+        yield np.nanmean(hit / truth) if union.any() else 0.0, "that divides by the truth alone: it is mean accuracy"
+        yield (
+            np.nansum(truth * np.nan_to_num(iou)) / truth.sum(),
+            ("that is weighted by frequency; here all classes count alike"),
+        )
+        yield hit.sum() / matrix.sum(), "that is the pixel accuracy"
+
+
+def hd95(answer) -> None:
+    """Implement: HD95 by both definitions."""
+    rng = np.random.default_rng(0)
+    lists = [
+        (np.r_[np.linspace(0, 1, 17), 8.0, 9.0, 10.0], np.linspace(0.1, 0.7, 30)),
+        (np.linspace(0.1, 0.7, 30), np.r_[np.linspace(0, 1, 17), 8.0, 9.0, 10.0]),
+        (rng.gamma(2, size=25), rng.gamma(1, size=40)),
+    ]
+    for k, (there, back) in enumerate(lists):
+        names = ("an island in the prediction", "a part that was missed", "random distances")
+        for pooled in (True, False):
+            given = f"{names[k]} ({len(there)} and {len(back)} distances), pooled={pooled}"
+            both = np.concatenate([there, back])
+            directed = max(np.percentile(there, 95), np.percentile(back, 95))
+            want = np.percentile(both, 95) if pooled else directed
+            got = call(answer, there.copy(), back.copy(), pooled, math.nan)
+            mistakes = [
+                (directed if pooled else np.percentile(both, 95), "the two definitions are swapped"),
+                (both.max(), "that is the largest distance, HD; the 95th percentile is asked for"),
+                (np.percentile(both, 0.95), "np.percentile takes 95, not 0.95"),
+                (max(np.percentile(there, 0.95), np.percentile(back, 0.95)), "np.percentile takes 95, not 0.95"),
+                (
+                    np.percentile(there, 95),
+                    "you used one direction only, or the smaller one; what was missed shows in the other",
+                ),
+                (
+                    np.percentile(back, 95),
+                    "you used one direction only, or the smaller one; false islands show in the other",
+                ),
+                ((np.percentile(there, 95) + np.percentile(back, 95)) / 2, "take the larger direction, not the mean"),
+            ]
+            hint = "pooled: one percentile of both lists together; else the larger of the two lists' percentiles"
+            expect(got, want, given=given, hint=_why(got, want, mistakes, hint))
+    some = np.array([1.0, 2.0])
+    none = some[:0]
+    cases = {"nothing found": (none, some), "nothing there": (some, none), "both empty": (none, none)}
+    for name, (there, back) in cases.items():
+        for pooled in (True, False):
+            given = f"{name} ({len(there)} and {len(back)} distances), pooled={pooled}, empty=42"
+            try:
+                got = call(answer, there.copy(), back.copy(), pooled, 42.0)
+            except (ValueError, IndexError) as error:
+                raise Wrong(
+                    f"given     {given}\n  hint: no distance, no percentile ({error}); return `empty`"
+                ) from error
+            mistakes = [
+                (0.0, "0 is the score of a perfect mask; an empty one must not get it by accident"),
+                (np.percentile(some, 95), "one list is empty: no score, although the other list has entries"),
+            ]
+            expect(got, 42.0, given=given, hint=_why(got, 42.0, mistakes, "return `empty` where a list has no entry"))
+
+
+def break_even(answer) -> None:
+    """Predict: the share of empty slices at which two methods tie."""
+    mistakes = {
+        0.35 / 0.43: "that is the share of slices with a lesion; the empty ones are asked for",
+        0.08 / 0.35: "that is the ratio of empty to other slices; the share is of all slices",
+        0.35 / 0.08: "that is a ratio, upside down; a share lies between 0 and 1",
+    }
+    hint = "write both means: (1 - s) * Dice on lesions + s * share of empty slices that stay empty; set them equal"
+    _number(answer, 0.08 / 0.43, mistakes, given="A: 0.70 and 95 %, B: 0.78 and 60 %", hint=hint)
+
+
+def find_the_bug(answer) -> None:
+    """Find the bug: the fault of each of four evaluation functions."""
+    valid = isinstance(answer, dict) and set(answer) == set(_FAULTS)
+    valid = valid and all(isinstance(value, str) and value in BUGS for value in answer.values())
+    names = ", ".join(repr(bug) for bug in BUGS)
+    require(valid, given=repr(answer), hint=f"answer with a dict that has the keys A, B, C, D and values of {names}")
+    hints = {
+        "A": "how many channels has the output of net, and which numbers can argmax(1) be then?",
+        "B": "what does the function say of a prediction that holds nothing, and what of a perfect one?",
+        "C": "in which order are the axes of the array, and in which order the numbers of the spacing?",
+        "D": "which entry counts what? Try both masks empty, and one of them",
+    }
+    for key, fault in _FAULTS.items():
+        expect(answer[key], fault, given=f"function {key}", hint=hints[key])
+
+
+def _number(answer, want: float, mistakes: dict[float, str], *, given: str, hint: str) -> None:
+    value = np.asarray(answer)
+    require(
+        value.ndim == 0 and isinstance(value.item(), Real) and not isinstance(value.item(), bool),
+        given=repr(answer),
+        hint="answer with one number",
+    )
+    got = float(value)
+    for wrong, why in mistakes.items():
+        if abs(got - wrong) < 2e-3:
+            hint = why
+    if abs(got / 100 - want) < 1e-3:
+        hint = "answer with a share between 0 and 1, not in per cent"
+    expect(got, want, given=given, hint=hint, atol=1e-3, rtol=0)
+
+
+def _why(got, want, mistakes, hint: str) -> str:
+    """The hint that belongs to the mistake made, if it is a known one."""
+    for wrong, why in mistakes:
+        if not _near(wrong, want) and _near(got, wrong):
+            return why
+    return hint
+
+
+def _near(got, wrong) -> bool:
+    try:
+        return bool(np.isclose(float(got), float(wrong), rtol=1e-6, atol=1e-9, equal_nan=True))
+    except (TypeError, ValueError):
+        return False
