@@ -1,0 +1,128 @@
+"""Exercises of chapter 05."""
+
+import math
+
+import numpy as np
+
+from ..exercises import call, expect, require
+
+BUGS = ("inverted", "crop", "one side", "none")
+_FAULTS = {"A": "inverted", "B": "crop", "C": "one side", "D": "none"}
+_TENTH = 2 * math.acosh(math.sqrt(10))  # 4 sigmoid(u) sigmoid(-u) = 1 / cosh(u / 2) ** 2 is 0.1 here: 3.64
+
+
+def lost_voxels(answer) -> None:
+    """Predict: what a 9 x 9 square loses through the published map and back."""
+    value = _number(answer)
+    hint = "lost are the inside voxels that have an outside neighbour: one layer of the square, all around"
+    if value == 36:
+        hint = "four sides of 9 count each corner twice"
+    elif value == 40:
+        hint = "that is the layer just outside the square; the published map sets the layer inside to 0"
+    elif value == 49:
+        hint = "that is what is left: 7 x 7; how many are lost?"
+    elif value == 0:
+        hint = "the boundary voxels come back as exactly 0.5, which is not above 0.5"
+    elif value == 81:
+        hint = "only the outermost layer is set to 0; farther in, the map is negative"
+    expect(value, 32.0, given="a square of 9 x 9 voxels", hint=hint)
+
+
+def signed_distance(answer) -> None:
+    """Implement: the signed distance by SciPy, with spacing, empty and full masks."""
+    corner = np.zeros((4, 6), bool)
+    corner[1:3, 2:] = True
+    spot = np.zeros((3, 4, 5), bool)
+    spot[1, 1:3, 2] = True
+    for mask, spacing in ((corner, (1.0, 1.0)), (corner, (3.0, 0.5)), (spot, (2.0, 1.0, 1.0))):
+        want = _brute_force(mask, spacing)
+        got = call(answer, mask.copy(), spacing)
+        expect(got, want, given=f"mask {_show(mask)}, spacing {spacing}", hint=_hint(got, want, mask, spacing))
+    for fill, want in ((False, math.inf), (True, -math.inf)):
+        mask = np.full((3, 4), fill)
+        name = "full" if fill else "empty"
+        got = call(answer, mask.copy(), (1.0, 1.0))
+        hint = (
+            f"a mask that is {name} has no voxel of the other kind: the distance is {want:+}. SciPy does not say so: "
+            "where nothing is 0, its answer means nothing. Look for these two cases first"
+        )
+        expect(got, np.full(mask.shape, want), given=f"a mask that is {name} everywhere", hint=hint)
+
+
+def steepness(answer) -> None:
+    """Implement: the k whose gradient falls to a tenth at a given number of voxels."""
+    for scale, voxels in ((20.0, 5.0), (20.0, 1.0), (64.0, 2.0)):
+        got = _number(call(answer, scale, voxels))
+        want = _TENTH * scale / voxels
+        hints = {
+            _TENTH / voxels: "the map is divided by the scale: one voxel is only 1 / s of its unit",
+            _TENTH / scale / voxels: "the scale is on the wrong side: a map squeezed by s needs a steeper step",
+            _TENTH * voxels / scale: "upside down: a longer reach needs a smaller k",
+            math.log(9) * scale / voxels: "there the mask is 0.1; it is the gradient, m (1 - m), that shall be a tenth",
+            math.log(99) * scale / voxels: "there the mask is 0.01; the gradient shall be a tenth of its peak",
+            _TENTH * scale: "the reach is missing: k gets smaller where more voxels shall learn",
+        }
+        hint = "the gradient is a tenth of its peak at |z| = 3.64 / k, and z is the number of voxels divided by s"
+        for wrong, why in hints.items():
+            if not math.isclose(wrong, want, rel_tol=0.01) and math.isclose(got, wrong, rel_tol=0.01):
+                hint = why
+                break
+        expect(got, want, given=f"scale = {scale:g}, voxels = {voxels:g}", hint=hint, rtol=5e-3)
+
+
+def find_the_bug(answer) -> None:
+    """Find the bug: which fault each of four lines has."""
+    require(
+        isinstance(answer, dict)
+        and set(answer) == set(_FAULTS)
+        and all(isinstance(v, str) and v in BUGS for v in answer.values()),
+        given=repr(answer),
+        hint=f"a dict with the keys A, B, C, D; each value is one of {', '.join(map(repr, BUGS))}",
+    )
+    hints = {
+        "A": "put phi = -1 in, deep inside: is the soft mask near 1?",
+        "B": "cut the image smaller, so that the farthest voxel is gone: does a voxel near the outline keep its value?",
+        "C": "what is its value for a voxel deep inside, and for one just inside?",
+        "D": "it is negative inside, positive outside, and 20 is the same for every crop; is anything left to blame?",
+    }
+    for line, fault in _FAULTS.items():
+        expect(answer[line], fault, given=f"line {line}", hint=hints[line])
+
+
+def _number(answer) -> float:
+    require(
+        hasattr(answer, "__float__") and getattr(answer, "ndim", 0) == 0,
+        given=f"an answer of type {type(answer).__name__}",
+        hint="a number is asked for",
+    )
+    return float(answer)
+
+
+def _brute_force(mask, spacing):
+    points = np.argwhere(np.ones(mask.shape)) * np.array(spacing)
+    pairs = np.sqrt(((points[:, None] - points) ** 2).sum(-1))
+    inside = mask.ravel()
+    pairs[inside[:, None] == inside] = np.inf
+    return (np.where(inside, -1, 1) * pairs.min(1)).reshape(mask.shape)
+
+
+def _hint(got, want, mask, spacing) -> str:
+    def equal(wrong) -> bool:
+        return np.shape(got) == want.shape and np.allclose(np.asarray(got, float), wrong)
+
+    if equal(-want):
+        return "the sign: inside is negative"
+    if equal(np.abs(want)):
+        return "no sign: the distance inside is subtracted, not added"
+    if equal(np.maximum(want, 0)) or equal(np.minimum(want, 0)):
+        return "one side is missing: distance_transform_edt is 0 outside of what it is given, so ask for both sides"
+    for wrong, why in (((1.0,) * mask.ndim, "spacing is ignored"), (spacing[::-1], "spacing is in the wrong order")):
+        if wrong != spacing and equal(_brute_force(mask, wrong)):
+            return f"{why}: hand it on as sampling=spacing, one number for each axis, in the order of the axes"
+    if equal(want - 0.5 * np.sign(want)):
+        return "half a voxel too little: here the distance from centre to centre is asked, as in section 2"
+    return "outside: the distance to the nearest inside voxel; inside: minus the distance to the nearest outside one"
+
+
+def _show(mask) -> str:
+    return str(mask.astype(int).tolist())
