@@ -437,10 +437,14 @@ def test_batches_are_their_items(dims):
     assert surface_distances(pred[:0], truth[:0], spatial_dims=dims, tolerance=1).nsd.shape == (0, 3)
 
 
-def test_without_spatial_dims_three_axes_are_a_volume():
+def test_without_spatial_dims_the_spacing_decides_and_up_to_three_axes_are_space():
     pred, truth = smooth((6, 9, 9), 0), smooth((6, 9, 9), 1)
     assert np.ndim(surface_distances(pred, truth).hd) == 0
-    assert surface_distances(pred, truth, spatial_dims=2).hd.shape == (6,)
+    images = surface_distances(pred, truth, spatial_dims=2).hd
+    assert images.shape == (6,)
+    assert np.array_equal(surface_distances(pred, truth, spacing=(1, 1)).hd, images, equal_nan=True)
+    volumes = surface_distances(pred[None], truth[None]).hd
+    assert volumes.shape == (1,) and volumes[0] == surface_distances(pred, truth).hd
 
 
 EMPTY, FULL = np.zeros((6, 6), bool), np.pad(np.ones((2, 2), bool), 2)
@@ -501,12 +505,12 @@ def test_tolerance_counts_what_rounding_pushes_over_it():
         ({"pred": FULL * 2}, "pred must be a mask of 0 and 1, got the value 2"),
         ({"target": FULL * 0.5}, "target must be a mask of 0 and 1, got the value 0.5"),
         ({"pred": np.full((6, 6), NAN)}, "got the value nan"),
-        ({"pred": FULL[0], "target": FULL[0]}, "2 or 3 axes, got 1 axes and no spatial_dims"),
-        ({"pred": FULL[None, None], "target": FULL[None, None]}, "for a batch pass spatial_dims=2 or 3"),
+        ({"pred": FULL[0], "target": FULL[0]}, "2 or 3 axes, got 1; for a batch pass spatial_dims"),
         ({"spatial_dims": 1}, "2 or 3 axes, got 1"),
         ({"spatial_dims": 3}, "spatial_dims=3 needs at least 3 axes"),
         ({"spatial_dims": "2"}, "spatial_dims must be an integer"),
-        ({"spacing": (1, 1, 1)}, "spacing must be a number or 2 numbers"),
+        ({"spacing": (1, 1, 1)}, "spatial_dims=3 needs at least 3 axes"),
+        ({"spacing": (1, 1, 1), "spatial_dims": 2}, "spacing must be a number or 2 numbers"),
         ({"spacing": (1, 0)}, "spacing must be finite and above 0"),
         ({"spacing": INF}, "spacing must be finite"),
         ({"spacing": "1"}, "spacing must be a number"),

@@ -242,8 +242,7 @@ def surface_distances(
     where one is empty, nan (0/0) where both are.
 
     Args:
-        pred: the predicted mask, bool or 0/1 of any type, (H, W) or (D, H, W); with `spatial_dims`, (…, H, W) or
-            (…, D, H, W). For class c of a label map pass `labels == c`.
+        pred: the predicted mask, bool or 0/1 of any type, (…, H, W) or (…, D, H, W); see `spatial_dims`. For class c of a label map pass `labels == c`.
         target: the true mask, of the same shape and kind.
         spacing: size of a voxel, one number or one for each spatial axis, in the order of the axes; default 1.
         percentile: which percentile `hd95` is, 0 to 100.
@@ -251,8 +250,9 @@ def surface_distances(
         tolerance: $\tau$ of nsd, at least 0, in the unit of `spacing`. A distance that exceeds it by rounding alone
             counts as within.
         empty: see above.
-        spatial_dims: 2 or 3: the last so many axes are space, all before them are a batch. Without it every axis is
-            space and the input is one pair.
+        spatial_dims: 2 or 3: the last so many axes are space, all before them are a batch. ``None``: as many as
+            ``spacing`` has numbers, otherwise all of them up to three. So ``(D, H, W)`` is one volume; for a batch of
+            images say ``spatial_dims=2``. The rule is that of ``level_sets.signed_distance``.
 
     Returns:
         `SurfaceDistances`; every field has the shape of the batch (one pair: a scalar), float64, and is computed on the
@@ -276,10 +276,12 @@ def surface_distances(
     p, t, is_numpy = _pair(pred, target)
     device = p.device
     p, t = _mask(p, "pred"), _mask(t, "target")
-    dims = p.ndim if spatial_dims is None else _integer(spatial_dims, "spatial_dims")
+    if spatial_dims is not None:
+        dims = _integer(spatial_dims, "spatial_dims")
+    else:
+        dims = np.size(spacing) if np.ndim(spacing) else min(p.ndim, 3)
     if dims not in (2, 3):
-        what = f"{dims}" if spatial_dims is not None else f"{dims} axes and no spatial_dims"
-        raise ValueError(f"the space must have 2 or 3 axes, got {what}; for a batch pass spatial_dims=2 or 3")
+        raise ValueError(f"the space must have 2 or 3 axes, got {dims}; for a batch pass spatial_dims=2 or 3")
     if p.ndim < dims:
         raise ValueError(f"spatial_dims={dims} needs at least {dims} axes, pred has shape {p.shape}")
     spacing = _spacing(spacing, dims)
