@@ -242,7 +242,8 @@ def surface_distances(
     where one is empty, nan (0/0) where both are.
 
     Args:
-        pred: the predicted mask, bool or 0/1 of any type, (…, H, W) or (…, D, H, W); see `spatial_dims`. For class c of a label map pass `labels == c`.
+        pred: the predicted mask, bool or 0/1 of any type, (…, H, W) or (…, D, H, W); see `spatial_dims`.
+            For class c of a label map pass `labels == c`.
         target: the true mask, of the same shape and kind.
         spacing: size of a voxel, one number or one for each spatial axis, in the order of the axes; default 1.
         percentile: which percentile `hd95` is, 0 to 100.
