@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import nbformat
 import pytest
 
 os.environ.setdefault("TUTORIAL_HEADLESS", "1")
@@ -17,6 +18,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data beside the checkout ({folder}); set TUTORIAL_SHARED")
     return folder
+
+
+def exercise_answer(notebook: str, exercise: str, name: str, **scope):
+    """What the cell of an exercise leaves in the variable ``name``: run alone, without its check, knowing ``scope``."""
+    for cell in nbformat.read(ROOT / notebook, as_version=4).cells:
+        if cell.cell_type == "code" and f'check("{exercise}"' in cell.source and name in cell.source:
+            exec("\n".join(line for line in cell.source.splitlines() if "check(" not in line), scope)
+            return scope[name]
+    raise AssertionError(f"no cell for {exercise} with {name} in {notebook}")
 
 
 @pytest.fixture(name="shared_data")

@@ -1,10 +1,9 @@
 """Exercises of chapter 01: the stub is "todo", the solution "correct", and a plausible mistake is told by its name."""
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import exercise_answer
 from torch.nn import functional as F
 
 from tutorial_lib.lab import check
@@ -13,19 +12,8 @@ from tutorial_lib.mixup import mixup
 NAME = "01_mixup.ipynb"
 
 
-def cell(folder, *words):
-    """The source of the first code cell that holds all the words, without its check."""
-    for one in nbformat.read(ROOT / folder / NAME, as_version=4).cells:
-        if one.cell_type == "code" and all(word in one.source for word in words):
-            lines = one.source.splitlines()
-            return "\n".join(line for line in lines if "check(" not in line)
-    raise AssertionError(f"no cell with {words} in {folder}/{NAME}")
-
-
 def answer(folder, exercise, name):
-    scope = {"torch": torch, "F": F}
-    exec(cell(folder, f'check("{exercise}"', name), scope)
-    return scope[name]
+    return exercise_answer(f"{folder}/{NAME}", exercise, name, torch=torch, F=F)
 
 
 EXERCISES = [

@@ -2,11 +2,10 @@
 
 import math
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import exercise_answer
 
 from tutorial_lib.lab import check
 from tutorial_lib.metrics import confusion_matrix, segmentation_scores, surface_distances
@@ -14,19 +13,8 @@ from tutorial_lib.metrics import confusion_matrix, segmentation_scores, surface_
 NAME = "04_metrics.ipynb"
 
 
-def cell(folder, *words):
-    """The source of the first code cell that holds all the words, without its check."""
-    for one in nbformat.read(ROOT / folder / NAME, as_version=4).cells:
-        if one.cell_type == "code" and all(word in one.source for word in words):
-            lines = one.source.splitlines()
-            return "\n".join(line for line in lines if "check(" not in line)
-    raise AssertionError(f"no cell with {words} in {folder}/{NAME}")
-
-
 def answer(folder, exercise, name):
-    scope = {"np": np, "surface_distances": surface_distances}
-    exec(cell(folder, f'check("{exercise}"', name), scope)
-    return scope[name]
+    return exercise_answer(f"{folder}/{NAME}", exercise, name, np=np, surface_distances=surface_distances)
 
 
 EXERCISES = [

@@ -2,11 +2,10 @@
 
 import math
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import exercise_answer
 from scipy import ndimage
 
 from tutorial_lib.lab import check
@@ -16,20 +15,18 @@ NAME = "05_level_sets.ipynb"
 edt = ndimage.distance_transform_edt
 
 
-def cell(folder, *words):
-    """The source of the first code cell that holds all the words, without its check."""
-    for one in nbformat.read(ROOT / folder / NAME, as_version=4).cells:
-        if one.cell_type == "code" and all(word in one.source for word in words):
-            lines = one.source.splitlines()
-            return "\n".join(line for line in lines if "check(" not in line)
-    raise AssertionError(f"no cell with {words} in {folder}/{NAME}")
-
-
 def answer(folder, exercise, name):
-    scope = {"math": math, "mask_from_sdf": mask_from_sdf, "ndimage": ndimage, "np": np}
-    scope |= {"signed_distance": signed_distance, "torch": torch}
-    exec(cell(folder, f'check("{exercise}"', name), scope)
-    return scope[name]
+    return exercise_answer(
+        f"{folder}/{NAME}",
+        exercise,
+        name,
+        math=math,
+        mask_from_sdf=mask_from_sdf,
+        ndimage=ndimage,
+        np=np,
+        signed_distance=signed_distance,
+        torch=torch,
+    )
 
 
 EXERCISES = [
