@@ -20,13 +20,18 @@ def shared_data() -> Path:
     return folder
 
 
-def exercise_answer(notebook: str, exercise: str, name: str, **scope):
-    """What the cell of an exercise leaves in the variable ``name``: run alone, without its check, knowing ``scope``."""
+def cell_source(notebook: str, *words: str) -> str:
+    """The source of the first code cell that holds all the words, without its check."""
     for cell in nbformat.read(ROOT / notebook, as_version=4).cells:
-        if cell.cell_type == "code" and f'check("{exercise}"' in cell.source and name in cell.source:
-            exec("\n".join(line for line in cell.source.splitlines() if "check(" not in line), scope)
-            return scope[name]
-    raise AssertionError(f"no cell for {exercise} with {name} in {notebook}")
+        if cell.cell_type == "code" and all(word in cell.source for word in words):
+            return "\n".join(line for line in cell.source.splitlines() if "check(" not in line)
+    raise AssertionError(f"no cell with {words} in {notebook}")
+
+
+def exercise_answer(notebook: str, exercise: str, name: str, **scope):
+    """What the cell of an exercise leaves in the variable ``name``: run alone, knowing only ``scope``."""
+    exec(cell_source(notebook, f'check("{exercise}"', name), scope)
+    return scope[name]
 
 
 @pytest.fixture(name="shared_data")

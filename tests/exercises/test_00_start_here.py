@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import exercise_answer
+from conftest import cell_source, exercise_answer
 
 from tutorial_lib.lab import check
 
@@ -82,6 +82,6 @@ def test_run_b_really_is_unpaired_and_the_others_are_paired():
         "load_digits_split": lambda seed: seed,
         "train_and_score": lambda method, split, net, **rest: net.weight.detach().clone(),
     }
-    exec(cell("notebooks", "def run_b"), scope)
+    exec(cell_source(f"notebooks/{NAME}", "def run_b"), scope)
     for run, paired in (("run_a", True), ("run_b", False), ("run_c", True)):
         assert torch.equal(scope[run]("plain", 3), scope[run]("noisy", 3)) == paired, run

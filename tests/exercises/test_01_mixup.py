@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import exercise_answer
+from conftest import cell_source, exercise_answer
 from torch.nn import functional as F
 
 from tutorial_lib.lab import check
@@ -168,7 +168,7 @@ def test_find_the_bug_hints(wrong, hint):
 
 def test_the_four_steps_really_have_those_faults():
     scope = {"torch": torch, "F": F}
-    exec(cell("notebooks", "def step_a"), scope)
+    exec(cell_source(f"notebooks/{NAME}", "def step_a"), scope)
     g = torch.Generator().manual_seed(0)
     x, y = torch.randn(8, 5, generator=g), torch.arange(8) % 5
     t, lam, index = F.one_hot(y, 5).float(), 0.8, torch.arange(8).roll(3)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import exercise_answer
+from conftest import cell_source, exercise_answer
 
 from tutorial_lib.lab import check
 from tutorial_lib.metrics import confusion_matrix, segmentation_scores, surface_distances
@@ -276,7 +276,7 @@ def test_find_the_bug_hints(wrong, hint):
 
 def test_the_four_functions_really_have_those_faults():
     scope = {"np": np, "surface_distances": surface_distances}
-    exec(cell("notebooks", "def evaluate_a"), scope)
+    exec(cell_source(f"notebooks/{NAME}", "def evaluate_a"), scope)
     truth = torch.zeros(1, 6, 6, dtype=torch.long)
     truth[:, 1:4, 1:4] = 1
     perfect = (truth[:, None] * 20.0) - 10

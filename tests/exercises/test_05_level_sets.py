@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import exercise_answer
+from conftest import cell_source, exercise_answer
 from scipy import ndimage
 
 from tutorial_lib.lab import check
@@ -166,7 +166,7 @@ def test_find_the_bug_hints(wrong, hint):
 
 def test_the_four_lines_really_have_those_faults():
     scope = {"torch": torch, "np": np, "ndimage": ndimage}
-    exec(cell("notebooks", "def line_a"), scope)
+    exec(cell_source(f"notebooks/{NAME}", "def line_a"), scope)
     assert scope["line_a"](torch.tensor(-1.0)) < 0.01  # deep inside
     mask = np.zeros((40, 40), bool)
     mask[4:12, 4:12] = True
