@@ -15,7 +15,7 @@ from tutorial_lib.level_sets import signed_distance
 PEERS = {"edt": "edt==3.1.2", "cv2": "opencv-python-headless==5.0.0.93"}
 
 
-def run(peers: bool = False) -> None:
+def main(peers: bool = False) -> None:
     _compare("volumes 4x112x112x80", _blobs((4, 112, 112, 80)), "2.5 x compute_sdf, better 4 x", peers)
     _compare("images 16x256x256", _blobs((16, 256, 256)), "2.3 x compute_sdf, better 5 x", peers)
     if not peers:

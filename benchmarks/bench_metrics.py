@@ -26,7 +26,7 @@ MEDPY, SMP = "medpy==0.5.2", "segmentation-models-pytorch==0.5.0"
 SHAPE = (112, 112, 80)
 
 
-def run(peers: bool = False) -> None:
+def main(peers: bool = False) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
     near, far = (blob(seed=0), blob(seed=0, shift=0.03)), (blob(seed=0), blob(seed=1, shift=0.05))
     salt = np.random.default_rng(0).random((2, *SHAPE)) < 0.1

@@ -64,8 +64,9 @@ class SurfaceDistances(NamedTuple):
 
 # ---------------------------------------------------------------------------------------- the confusion matrix
 
-# Pixels counted at a time. The temporaries then stay in cache, and torch runs so small a step on the calling thread.
-_STEP = 1 << 15
+# Pixels counted at a time on a CPU: the temporaries stay in cache, and a step is still long enough for torch's own
+# threads. Measured from 2^15 to 2^21; beyond 2^17 new memory for the temporaries costs more than the counting.
+_STEP = 1 << 16
 
 
 def confusion_matrix(pred: Array, target: Array, num_classes: int, *, ignore_index: int | None = None) -> Array:
@@ -103,14 +104,7 @@ def confusion_matrix(pred: Array, target: Array, num_classes: int, *, ignore_ind
     pred, target, is_numpy = _pair(pred, target)
     pred, target = _labels(pred, "pred"), _labels(target, "target")
 
-    threads = torch.get_num_threads() if pred.device.type == "cpu" and len(pred) >= 4 * _STEP else 1
-    part = max(1, -(-len(pred) // threads))
-    jobs = [(p, t, num_classes, ignore_index) for p, t in zip(pred.split(part), target.split(part))]
-    if len(jobs) == 1:
-        matrix = _count(*jobs[0])
-    else:
-        with ThreadPoolExecutor(len(jobs)) as pool:
-            matrix = sum(pool.map(lambda job: _count(*job), jobs))
+    matrix = _count(pred, target, num_classes, ignore_index)
     return _like(matrix.view(num_classes, num_classes), is_numpy)
 
 
@@ -138,7 +132,7 @@ def _count(pred: torch.Tensor, target: torch.Tensor, num_classes: int, ignore_in
                     f"{name} holds the label {low if low < 0 else high}, outside 0 … {num_classes - 1} "
                     f"(num_classes={num_classes}); ignore_index leaves out pixels by their target label"
                 )
-        counts += torch.bincount(t.to(key_type).mul_(num_classes).add_(p), minlength=bins)
+        counts += torch.bincount(t.to(key_type).mul_(num_classes).add_(p.to(key_type)), minlength=bins)
     return counts
 
 
