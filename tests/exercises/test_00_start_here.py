@@ -1,30 +1,12 @@
-"""Exercises of chapter 00: the stub is "todo", the solution "correct", and a plausible mistake is told by its name."""
+"""Exercises of chapter 00: a plausible mistake is told by its name."""
 
 import pytest
 import torch
-from conftest import cell_source, exercise_answer
+from conftest import cell_source
 
 from tutorial_lib.lab import check
 
 NAME = "00_start_here.ipynb"
-
-
-def answer(folder, exercise, name):
-    return exercise_answer(f"{folder}/{NAME}", exercise, name, torch=torch)
-
-
-EXERCISES = [("start.verdict", "verdict"), ("start.paired_effect", "paired_effect"), ("start.pairing", "unpaired")]
-
-
-@pytest.mark.parametrize(("exercise", "name"), EXERCISES)
-def test_the_stub_is_not_done_yet(exercise, name):
-    assert check(exercise, answer("notebooks", exercise, name), show=False).status == "todo"
-
-
-@pytest.mark.parametrize(("exercise", "name"), EXERCISES)
-def test_the_solution_is_correct(exercise, name):
-    result = check(exercise, answer("notebooks/solutions", exercise, name), show=False)
-    assert result.ok, result.message
 
 
 def by_the_mean(low, high):
