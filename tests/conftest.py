@@ -36,7 +36,7 @@ def cell_source(notebook: str, *words: str) -> str:
 
 @cache
 def exercise_answers(notebook: str) -> dict:
-    """What the cells of a notebook hand to ``check``, by exercise. Each cell runs alone, with the notebook's imports."""
+    """What the cells of a notebook hand to ``check``, by exercise. Each runs alone, with the notebook's imports."""
     cells = [cell.source for cell in nbformat.read(ROOT / notebook, as_version=4).cells if cell.cell_type == "code"]
     imports, found = {}, {}
     for source in cells:
