@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+import torch
 
 os.environ.setdefault("TUTORIAL_HEADLESS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -57,3 +58,12 @@ def exercise_answers(notebook: str) -> dict:
 @pytest.fixture(name="shared_data")
 def _shared_data() -> Path:
     return shared_data()
+
+
+@pytest.fixture
+def one_thread():
+    """Networks this small: a second torch thread would only wait for the first."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -31,12 +31,7 @@ from tutorial_lib.consistency import (
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "dtc_published_code.json").read_text())
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def seeded(seed=0):

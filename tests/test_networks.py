@@ -18,12 +18,7 @@ VECTORS = json.loads((Path(__file__).parent / "vectors" / "dtc_published_code.js
 NORMS = ["batch", "instance", "group", None]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def seeded(seed=0):
