@@ -14,7 +14,7 @@ import torch
 
 
 class ClinicalNotes(NamedTuple):
-    """Notes: ``texts``, ``clean_texts`` (the same without dirt), ``labels`` (n, K) float32 0/1, ``label_names`` (K,)."""
+    """n notes: ``texts``, ``clean_texts`` (no dirt), ``labels`` (n, K) float32 0/1, ``label_names`` (K,)."""
 
     texts: list[str]
     clean_texts: list[str]
