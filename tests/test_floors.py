@@ -32,6 +32,9 @@ def under(names: set[str], *roots: str) -> set[str]:
     return {name for name in names if any(name == root or name.startswith(root + ".") for root in roots)}
 
 
+#: What a method may use where it is installed: imported by the function that needs it, never by the module.
+OPTIONAL = {"jieba", "nltk", "simplemma", "transformers"}
+
 METHODS = sorted(path for path in PACKAGE.glob("*.py") if path.name != "__init__.py")
 LAB = sorted((PACKAGE / "lab").rglob("*.py"))
 COURSE = sorted((PACKAGE / "course").rglob("*.py"))
@@ -51,7 +54,29 @@ def test_a_method_imports_torch_numpy_scipy_and_methods_only(path):
     names = imported(path)
     assert not under(names, "tutorial_lib.lab", "tutorial_lib.course", "data_scripts", "tests", "benchmarks")
     outside = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names)
-    assert outside <= {"torch", "numpy", "scipy", "tutorial_lib"}
+    assert outside <= {"torch", "numpy", "scipy", "tutorial_lib"} | OPTIONAL
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue  # what a class body imports, it imports with the module: the next test would see it
+        first = {alias.name for part in ast.walk(node) if isinstance(part, ast.Import) for alias in part.names}
+        first |= {part.module for part in ast.walk(node) if isinstance(part, ast.ImportFrom) and part.module}
+        assert not under(first, *OPTIONAL), f"{named(path)} imports an optional library as it is imported itself"
+
+
+def test_importing_the_methods_loads_no_optional_library(tmp_path):
+    (tmp_path / "home").mkdir()
+    modules = ", ".join(f"tutorial_lib.{path.stem}" for path in METHODS)
+    code = f"import sys, {modules}; print([n for n in {sorted(OPTIONAL)!r} if n in sys.modules])"
+    assert run_python(code, tmp_path / "home").strip() == "[]"
+
+
+def test_cleaning_does_not_wait_for_torch(tmp_path):
+    (tmp_path / "home").mkdir()
+    code = (
+        "import sys; from tutorial_lib.text import clean, split_sentences, tokenize\n"
+        "tokenize(clean('BP 120/80'), language='en'); print('torch' in sys.modules)"
+    )
+    assert run_python(code, tmp_path / "home").strip() == "False"
 
 
 @pytest.mark.parametrize("path", LAB, ids=named)

@@ -22,6 +22,8 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 #: Where conda-forge uses another name than the one in pyproject.toml.
 CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base", "bleach": "bleach-with-css"}
+#: What conda-forge does not have: environment.yml gets it through pip.
+PIP_ONLY = {"simplemma"}
 
 
 def requirements(*groups: str) -> dict[str, Requirement]:
@@ -97,6 +99,7 @@ def distributions(modules: set[str]) -> set[str]:
 def test_environment_holds_core_course_and_data_in_the_same_ranges():
     conda, _ = environment()
     wanted = {CONDA.get(name, name): entry for name, entry in requirements("course", "data").items()}
+    wanted = {name: entry for name, entry in wanted.items() if name not in PIP_ONLY}
     given = {canonicalize_name(name): bounds for name, bounds in conda.items() if name not in ("python", "pip")}
     assert set(given) == set(wanted)
     assert {name: str(bounds) for name, bounds in given.items()} == {
@@ -107,7 +110,8 @@ def test_environment_holds_core_course_and_data_in_the_same_ranges():
 def test_environment_has_the_same_python_and_installs_this_folder():
     conda, pip = environment()
     assert conda["python"] == SpecifierSet(PROJECT["requires-python"])
-    assert "pip" in conda and pip == ["-e ."]
+    ranges = [f"{name}{entry.specifier}" for name, entry in requirements("course", "data").items() if name in PIP_ONLY]
+    assert "pip" in conda and pip == [*ranges, "-e ."]
     content = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert content["channels"] == ["conda-forge", "nodefaults"]
 
@@ -115,7 +119,7 @@ def test_environment_has_the_same_python_and_installs_this_folder():
 def test_environment_would_accept_the_tested_versions():
     conda, _ = environment()
     pins = constraints()
-    for name in requirements("course", "data"):
+    for name in requirements("course", "data").keys() - PIP_ONLY:
         assert pins[name] in conda.get(CONDA.get(name, name), conda.get(name.replace("-", "_"))), name
 
 
@@ -159,6 +163,10 @@ def test_what_tests_and_benchmarks_import_is_declared():
                 continue
             missing = distributions(imports(path)) - declared
             assert not missing, f"{path.relative_to(ROOT)} imports {missing}"
+
+
+def test_the_chapters_have_what_the_text_methods_need():
+    assert requirements("text").items() <= requirements("course").items()
 
 
 def test_the_core_is_small():
