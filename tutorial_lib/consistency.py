@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 
 from .level_sets import mask_from_sdf
+from .losses import dice_loss
 
 __all__ = [
     "DTCLoss",
@@ -199,49 +200,6 @@ def _task_consistency(probability: Tensor, sdf: Tensor, k: float) -> Tensor:
     if not probability.numel():
         return probability.sum() * 0
     return nn.functional.mse_loss(probability, mask_from_sdf(sdf, k=k))
-
-
-def dice_loss(probability: Tensor, target: Tensor, *, squared: bool = True, smooth: float = 1e-5) -> Tensor:
-    r"""Soft Dice loss, pooled over the batch, averaged over channels.
-
-    .. math:: L_{Dice} = 1 - \frac{2 \sum p y + \epsilon}{\sum p^2 + \sum y^2 + \epsilon}
-
-    The sums run over rows and pixels: one ratio for the whole batch, as in DTC. An image without the structure then
-    does no harm, which it would if each had a ratio of its own. Where nothing is there and nothing is predicted the
-    loss is 0.
-
-    Args:
-        probability: (B, C, *spatial) in [0, 1].
-        target: the same shape: bool, integer 0/1, or soft in [0, 1].
-        squared: squares in the denominator (V-Net, DTC); ``False`` for plain sums.
-        smooth: :math:`\epsilon`, above 0.
-
-    Returns:
-        A scalar, in float32 where the input is narrower. 0 for an empty batch.
-
-    Raises:
-        ValueError: if the shapes differ, ``probability`` is not floating-point, or ``smooth`` is not above 0.
-
-    References:
-        Milletari et al., V-Net, 3DV 2016, section 3.
-
-    >>> mask = torch.tensor([[[1.0, 1.0, 0.0, 0.0]]])
-    >>> dice_loss(mask, mask).item(), round(dice_loss(1 - mask, mask).item(), 4)
-    (0.0, 1.0)
-    """
-    if not probability.is_floating_point() or probability.ndim < 2:
-        raise ValueError(f"probability must be floating-point (B, C, ...), got {_what(probability)}")
-    if target.shape != probability.shape:
-        raise ValueError(f"target must have the shape of probability, {tuple(probability.shape)}, got {_what(target)}")
-    if not smooth > 0:
-        raise ValueError(f"smooth must be above 0, got {smooth}")
-    probability = _widen(probability)
-    target = target.to(probability.dtype)
-    pixels = (0, *range(2, probability.ndim))
-    both = (probability * target).sum(pixels)
-    # For a 0/1 mask y^2 is y; soft targets need the square.
-    p, y = (probability.square(), target.square()) if squared else (probability, target)
-    return (1 - (2 * both + smooth) / (p.sum(pixels) + y.sum(pixels) + smooth)).mean()
 
 
 def gaussian_rampup(step: float, total: float, *, stairs: int | None = None) -> float:
