@@ -357,8 +357,7 @@ class _Passes:
         return gradients if _finite(loss, *gradients) else None
 
     def result(self, weights: Sequence[float]) -> AdversarialStep:
-        terms = (weight * loss for weight, loss in zip(weights, self.losses) if weight)
-        loss = sum(terms, torch.zeros_like(self.losses[0]))
+        loss = torch.stack([weight * loss for weight, loss in zip(weights, self.losses)]).sum()
         values = self.place.leaves if isinstance(self.place, _Activations) else self.place.values
         return AdversarialStep(loss, tuple(self.losses), tuple(value.detach() for value in values), False)
 
