@@ -33,7 +33,7 @@ def under(names: set[str], *roots: str) -> set[str]:
 
 
 #: What a method may use where it is installed: imported by the function that needs it, never by the module.
-OPTIONAL = {"jieba", "nltk", "simplemma", "transformers"}
+OPTIONAL = {"jieba", "nltk", "simplemma", "spacy", "transformers"}
 
 METHODS = sorted(path for path in PACKAGE.glob("*.py") if path.name != "__init__.py")
 LAB = sorted((PACKAGE / "lab").rglob("*.py"))

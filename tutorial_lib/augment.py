@@ -9,7 +9,7 @@ words for words                         synonym_replacement, embedding_replaceme
                                         tfidf_replacement, unigram_noise, blank_noise
 words come, go, move                    random_insertion, random_deletion, random_swap, sentence_shuffle
 letters                                 spelling_noise, keyboard_noise, homophone_noise
-forms                                   contract, expand; active_to_passive, move_adverbial, crop_sentence (`syntax`)
+forms                                   contract, expand; active_to_passive, move_adverbial, crop_tree
 whole texts                             back_translation, instance_crossover, label_conditioned
 embeddings                              word_mixup, sent_mixup
 many texts                              eda (strings), augment, augment_batch (records, with label and origin)
@@ -19,15 +19,18 @@ many texts                              eda (strings), augment, augment_batch (r
 function of a token. ``keep=CLINICAL`` protects numbers, units and negations. A protected token is never replaced,
 removed or moved, and nothing is inserted between two of them.
 
-**Models.** Three methods need one; they take it as a function, and any library or network can stand behind it:
+**Models.** Some methods need one; they take it as a function, and any library or network can stand behind it:
 
 * ``fill(tokens, position, k) -> [(token, probability), ...]``: up to ``k`` words for the place ``position``, given the
   others; the token there is not to be looked at. Used by `mlm_replacement`.
 * ``translate(texts, source, target) -> texts``: as many as came, in their order. Used by `back_translation`.
 * ``generate(prompt, seed) -> text``: what follows the prompt, without it; the same seed, the same text. Used by
   `label_conditioned`.
+* ``parse(tokens) -> [(token, head, relation), ...]``: the dependency tree; see `tutorial_lib.syntax`. Used by
+  `active_to_passive`, `move_adverbial` and `crop_tree`.
 
-`hf_fill`, `hf_translate` and `hf_generate` make them from Hugging Face models.
+`hf_fill`, `hf_translate` and `hf_generate` make the first three from Hugging Face models,
+`tutorial_lib.syntax.spacy_parser` makes the last from a spaCy pipeline.
 """
 
 import inspect
@@ -58,7 +61,8 @@ from tutorial_lib.lexicon import (
     has_number,
 )
 from tutorial_lib.mixup import Mixed, mixup
-from tutorial_lib.text import STOP_WORDS, detokenize, tokenize
+from tutorial_lib.syntax import active_to_passive, crop_tree, move_adverbial
+from tutorial_lib.text import STOP_WORDS, detect_language, detokenize, token_pieces, tokenize
 
 __all__ = [
     "CLINICAL",
@@ -67,12 +71,14 @@ __all__ = [
     "Neighbours",
     "TfIdf",
     "WordSampler",
+    "active_to_passive",
     "augment",
     "augment_batch",
     "back_translation",
     "back_translations",
     "blank_noise",
     "contract",
+    "crop_tree",
     "eda",
     "eda_operations",
     "embedding_replacement",
@@ -87,6 +93,7 @@ __all__ = [
     "label_conditioned",
     "label_prompt",
     "mlm_replacement",
+    "move_adverbial",
     "protect",
     "random_deletion",
     "random_insertion",
@@ -493,9 +500,11 @@ def eda(
     """
     if not isinstance(text, str):
         raise ValueError(f"text must be a string, got {type(text).__name__}")
-    tokens = _start(tokenize(text, language=language), rng)
+    source = _Source.read(text, language)
+    marked = _start(_mark(source.tokens, 0), rng)
     operations = eda_operations(alpha=alpha, synonyms=synonyms, stop_words=stop_words, keep=keep)
-    return [detokenize(variant, language=language) for _, variant in _variants(tokens, operations, n, rng)]
+    variants = _variants(marked, operations, n, rng)
+    return [_write(variant, _origin(variant, source, 0), source) for _, variant in variants]
 
 
 def _variants(tokens: list[str], operations: Mapping[str, Callable], n: int, rng: random.Random, tries: int = 3):
@@ -1592,13 +1601,13 @@ def _work(rows: list[tuple]) -> list[Augmented]:
 
 def _augment_row(row: tuple, operations: dict[str, Callable], n: int, seed: int, language: str) -> list[Augmented]:
     index, text, label = row
-    text, tokens = _source(text, language)
+    source = _Source.read(text, language)
     # A string seeds through SHA-512, not through hash(): the same in every process.
     rng = random.Random(f"{seed} {index}")
-    marked = _mark(tokens, index)
+    marked = _mark(source.tokens, index)
     given = {name: partial(f, label=label) if _needs_label(f) else f for name, f in operations.items()}
     return [
-        _record(text, tokens, variant, language, label=label, operation=name, index=index, variant=number, seed=seed)
+        _record(source, variant, label=label, operation=name, index=index, variant=number, seed=seed)
         for number, (name, variant) in enumerate(_variants(marked, given, n, rng))
     ]
 
@@ -1634,17 +1643,17 @@ def augment_batch(
     (['a', 'd'], [0, None], 1)
     """
     texts, labels = _check_set(texts, labels)
-    sources = [_source(text, language) for text in texts]
-    marked = [_mark(tokens, index) for index, (_, tokens) in enumerate(sources)]
+    sources = [_Source.read(text, language) for text in texts]
+    marked = [_mark(source.tokens, index) for index, source in enumerate(sources)]
     changed = operation(marked, labels, rng=random.Random(f"{seed}"))
     if len(changed) != len(texts):
         raise ValueError(f"operation must return {len(texts)} lists of tokens, got {len(changed)}")
     name = name or getattr(operation, "__name__", None) or operation.func.__name__
     records = []
-    for index, (new, (text, tokens)) in enumerate(zip(changed, sources)):
-        if list(new) != tokens:
+    for index, (new, source) in enumerate(zip(changed, sources)):
+        if list(new) != source.tokens:
             facts = {"label": labels[index], "operation": name, "index": index, "variant": 0, "seed": seed}
-            records.append(_record(text, tokens, new, language, **facts))
+            records.append(_record(source, new, **facts))
     return records
 
 
@@ -1666,12 +1675,24 @@ def _needs_label(function: Callable) -> bool:
     return parameter is not None and parameter.default is parameter.empty
 
 
-def _source(text: str | Sequence[str], language: str) -> tuple[str, list[str]]:
-    """A text as a string and as tokens, whichever it came as."""
-    if isinstance(text, str):
-        return text, tokenize(text, language=language)
-    tokens = _start(text, random.Random(0))
-    return detokenize(tokens, language=language), tokens
+class _Source(NamedTuple):
+    """A text as a string and as tokens, and where they lie in it."""
+
+    text: str
+    tokens: list[str]
+    spans: list[tuple[int, int] | None]
+    language: str
+
+    @classmethod
+    def read(cls, text: str | Sequence[str], language: str) -> "_Source":
+        if isinstance(text, str):
+            pieces = token_pieces(text, language=language)
+            tokens, spans = [piece.content for piece in pieces], [piece[1:] for piece in pieces]
+        else:
+            tokens = _start(text, random.Random(0))
+            text = detokenize(tokens, language=language)
+            spans = token_spans(text, tokens)
+        return cls(text, tokens, spans, detect_language(text) if language == "auto" else language)
 
 
 def _mark(tokens: list[str], index: int) -> list[str]:
@@ -1683,43 +1704,64 @@ def _mark(tokens: list[str], index: int) -> list[str]:
     return marked
 
 
-def _record(text: str, source_tokens: list[str], new: Sequence[str], language: str, **facts) -> Augmented:
+def _record(source: _Source, new: Sequence[str], **facts) -> Augmented:
     index = facts["index"]
-    known = [token.place if type(token) is _Marked and token.text == index else None for token in new]
+    origin = _origin(new, source, index)
     others = {token.text for token in new if type(token) is _Marked} - {index}
-    tokens = [str(token) for token in new]
     return Augmented(
-        text=detokenize(tokens, language=language),
-        tokens=tokens,
-        source=text,
-        source_tokens=source_tokens,
-        origin=known if others else _origin(known, len(source_tokens)),
+        text=_write(new, origin, source),
+        tokens=[str(token) for token in new],
+        source=source.text,
+        source_tokens=source.tokens,
+        origin=origin,
         partner=min(others, default=None),
         **facts,
     )
 
 
-def _origin(known: list[int | None], count: int) -> list[int | None]:
-    """Say what new tokens stand for: what is missing of the source between the known tokens beside them."""
-    if None not in known:
-        return known
-    used, out, place = set(known), list(known), 0
-    while place < len(known):
-        if known[place] is not None:
-            place += 1
-            continue
+def _origin(new: Sequence[str], source: _Source, index: int) -> list[int | None]:
+    """The source's place for each token: where it stood; for a new one, what is missing between those beside it."""
+    marked = [type(token) is _Marked for token in new]
+    origin = [token.place if own and token.text == index else None for token, own in zip(new, marked)]
+    if None not in origin:
+        return origin
+    used, place = set(origin), 0
+    while place < len(origin):
         end = place
-        while end < len(known) and known[end] is None:
+        while end < len(origin) and origin[end] is None and not marked[end]:
             end += 1
-        left = known[place - 1] if place else -1
-        right = known[end] if end < len(known) else count
-        gap = [i for i in range(left + 1, right) if i not in used]
-        if len(gap) == end - place:
-            out[place:end] = gap
-        elif len(gap) == 1 or (gap and end - place == 1):
-            out[place:end] = [gap[0]] * (end - place)
-        place = end
-    return out
+        if end > place:
+            left = (origin[place - 1] if place else -1, origin[end] if end < len(origin) else len(source.tokens))
+            gap = [] if None in left else [i for i in range(left[0] + 1, left[1]) if i not in used]
+            if len(gap) == end - place:
+                origin[place:end] = gap
+            elif len(gap) == 1 or (gap and end - place == 1):
+                origin[place:end] = [gap[0]] * (end - place)
+        place = end + 1
+    return origin
+
+
+def _write(new: Sequence[str], origin: list[int | None], source: _Source) -> str:
+    """The tokens as a text. Between two that stood side by side there is what stood between them: the white space of
+    the source is part of the text."""
+    text, spans = source.text, source.spans
+    parts: list[str] = []
+    before, last = "", None
+    for token, place in zip(new, origin):
+        token = str(token)
+        if before and token:
+            gap = None
+            if last is not None and place == last + 1 and spans[last] and spans[place]:
+                gap = text[spans[last][1] : spans[place][0]]
+                if not gap and (before != source.tokens[last] or token != source.tokens[place]):
+                    gap = None  # "500" and "mg" may touch; what came for them may not
+            if gap is None:
+                pair = detokenize([before, token], language=source.language)
+                gap = pair[len(before) : len(pair) - len(token)]
+            parts.append(gap)
+        parts.append(token)
+        before, last = token or before, place
+    return "".join(parts)
 
 
 # ---------------------------------------------------------------------------------------- Hugging Face models
