@@ -60,9 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _list(sets: dict[str, DataSet], folder: str | os.PathLike | None) -> None:
     print(f"Folder of prepared sets: {data_folder(folder)}")
+    width = max(map(len, sets), default=0)
     for entry in sets.values():
         state = "prepared" if prepared_path(entry.name, folder).is_file() else "not prepared"
-        print(f"{entry.name:10} {state:13} {entry.size / 1e6:7.1f} MB to fetch · {entry.licence} · {entry.title}")
+        print(f"{entry.name:{width}} {state:13} {entry.size / 1e6:7.1f} MB to fetch · {entry.licence} · {entry.title}")
 
 
 def _positive(text: str) -> float:

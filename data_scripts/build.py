@@ -19,6 +19,8 @@ from .manifest import DataSet
 
 #: At once, also into a pipe: the lines must not come after an error that follows them.
 say_now = partial(print, flush=True)
+#: Files fetched at once: enough for many small ones, polite to the host.
+WORKERS = 4
 
 
 class BuildError(Exception):
@@ -108,10 +110,10 @@ def _raw_files(data_set: DataSet, raw: Path, source: str | None, say, options) -
     """Return a folder that holds every raw file, verified."""
     if source is not None and not source.startswith(("http://", "https://")):
         return _local_files(data_set, Path(source).expanduser())
-    urls = data_set.urls if source is None else (source,)
+    urls, archives = (data_set.urls, data_set.archives) if source is None else ((source,), ())
     say(f"Fetching from {urls[0]} into {raw}")
     try:
-        fetched = fetch_all(data_set.files, urls, raw, **options)
+        fetched = fetch_all(data_set.files, urls, raw, archives=archives, workers=WORKERS, **options)
     except DownloadError as error:
         command = f"python -m data_scripts {data_set.name}"
         raise BuildError(

@@ -4,14 +4,21 @@ Bytes are appended to ``NAME.part``. Only when size and SHA-256 are those of the
 After a cut connection, or a killed process, the next attempt asks for the missing bytes (HTTP ``Range``). A server that
 ignores the request, or answers with another range, is read from the start again. The checksum decides in the end, so
 that a part from one mirror may be completed from another.
+
+A set of thousands of small files may come as one archive (:func:`fetch_archive`). Its members are checked one by one,
+so that it does not matter how the archive was packed, and those that arrived before a cut stay.
 """
 
 import errno
 import hashlib
 import os
 import shutil
+import tarfile
+import threading
 import time
+import zlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import quote
@@ -26,6 +33,8 @@ CHUNK = 1 << 13
 #: Answers that may be different in a minute. Any other one of 4xx or 5xx is final.
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 60.0
+#: With no more files than this to bring, an archive is not worth its bytes.
+FEW = 50
 
 
 class DownloadError(Exception):
@@ -108,13 +117,24 @@ def fetch(
     raise DownloadError("\n".join(reasons) or f"no address is known for {file.name}")
 
 
-def fetch_all(files: Sequence[RemoteFile], urls: Sequence[str], folder: Path, **options) -> int:
+def fetch_all(
+    files: Sequence[RemoteFile],
+    urls: Sequence[str],
+    folder: Path,
+    *,
+    archives: Sequence[str] = (),
+    workers: int = 1,
+    **options,
+) -> int:
     """Bring many files, with one progress bar over their bytes (quiet when nobody watches).
 
     Args:
         files: what to bring.
         urls: base addresses, as in :func:`fetch`.
         folder: where they go.
+        archives: addresses of an archive of all of them, tried first when more than ``FEW`` are missing. What none of
+            them brings is fetched file by file.
+        workers: files fetched at once.
         **options: ``timeout``, ``retries``, ``backoff`` of :func:`fetch`.
 
     Returns:
@@ -126,26 +146,150 @@ def fetch_all(files: Sequence[RemoteFile], urls: Sequence[str], folder: Path, **
     """
     with _disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        missing = sum(file.size for file in files if _size(folder / file.name) != file.size)
-        partial = sum(min(file.size, _size(folder / f"{file.name}.part")) for file in files)
+        missing = [file for file in files if _size(folder / file.name) != file.size]
+        partial = sum(min(file.size, _size(folder / f"{file.name}.part")) for file in missing)
         free = shutil.disk_usage(folder).free
-    if missing - partial > free:
-        raise DownloadError(f"{folder} has {free:,} bytes free; {missing - partial:,} are needed")
-    fetched = done = 0
+    needed = sum(file.size for file in missing) - partial
+    if needed > free:
+        raise DownloadError(f"{folder} has {free:,} bytes free; {needed:,} are needed")
+    fetched = 0
+    for url in archives:
+        if len(missing) <= FEW:
+            break
+        fetched += fetch_archive(missing, url, folder, **options)
+        missing = [file for file in missing if _size(folder / file.name) != file.size]
+    # One session a thread: requests does not promise that one can be shared.
+    local, lock, on_disk = threading.local(), threading.Lock(), {}
     # disable=None: tqdm draws only on a terminal.
-    with (
-        requests.Session() as session,
-        tqdm(total=sum(file.size for file in files), unit="B", unit_scale=True, disable=None) as bar,
-    ):
-        for file in files:
+    with tqdm(total=sum(file.size for file in files), unit="B", unit_scale=True, disable=None) as bar:
 
-            def show(on_disk: int, before: int = done) -> None:
-                bar.update(before + on_disk - bar.n)
+        def bring(file: RemoteFile) -> bool:
+            def show(size: int) -> None:
+                with lock:
+                    bar.update(size - on_disk.get(file.name, 0))
+                    on_disk[file.name] = size
 
-            bar.set_description(file.name, refresh=False)
-            fetched += fetch(file, urls, folder, session=session, progress=show, **options)
-            done += file.size
+            if not hasattr(local, "session"):
+                local.session = requests.Session()
+                sessions.append(local.session)
+            return fetch(file, urls, folder, session=local.session, progress=show, **options)
+
+        sessions: list[requests.Session] = []
+        try:
+            if workers == 1:
+                fetched += sum(map(bring, files))
+            else:
+                fetched += _bring_at_once(bring, files, workers)
+        finally:
+            for session in sessions:
+                session.close()
     return fetched
+
+
+def _bring_at_once(bring: Callable[[RemoteFile], bool], files: Sequence[RemoteFile], workers: int) -> int:
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(bring, file) for file in files]
+        try:
+            return sum(future.result() for future in futures)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # the few in flight end; the others are not begun
+            raise
+
+
+def fetch_archive(
+    files: Sequence[RemoteFile],
+    url: str,
+    folder: Path,
+    *,
+    timeout: float = 30.0,
+    retries: int = 5,
+    backoff: float = 1.0,
+) -> int:
+    """Read a ``.tar.gz`` as it arrives, and keep the members that are files of the manifest.
+
+    A member's first folder is taken off its name (``repository-commit/``). A member that is not in ``files``, or whose
+    size or SHA-256 differs, is passed over. An archive that cannot be had is no error: fewer files come.
+
+    Args:
+        files: what is wanted.
+        url: the archive.
+        folder: where the files go.
+        timeout: seconds to wait for a connection, and for the next bytes.
+        retries: attempts in a row that bring no new file before the archive is given up.
+        backoff: seconds before the second attempt; doubled each time, a minute at most.
+
+    Returns:
+        How many files it brought.
+
+    Raises:
+        DownloadError: if a file cannot be written.
+    """
+    wanted = {file.name: file for file in files}
+    failures = 0
+    with tqdm(total=len(wanted), unit="file", desc="archive", disable=None) as bar:
+        while wanted:
+            before, wait = len(wanted), 0.0
+            try:
+                for name in _members(url, wanted, folder, timeout):
+                    del wanted[name]
+                    bar.update()
+                if len(wanted) == before:  # read to its end: the rest is not in it
+                    break
+            except _Final:
+                break
+            except _Again as reason:
+                wait = reason.wait
+            failures = failures + 1 if len(wanted) == before else 0
+            if failures > retries:
+                break
+            if wanted:
+                time.sleep(min(max(backoff * 2 ** max(failures - 1, 0), wait), LONGEST_WAIT))
+    return len(files) - len(wanted)
+
+
+def _members(url: str, wanted: dict[str, RemoteFile], folder: Path, timeout: float):
+    """Yield the name of each wanted file, once it lies in the folder."""
+    headers = {"Accept-Encoding": "identity"}
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+            if response.status_code in TRANSIENT:
+                raise _Again(f"answered {response.status_code}", _retry_after(response))
+            if response.status_code != 200:
+                raise _Final(f"answered {response.status_code} {response.reason}")
+            # A stream: forwards only, nothing but one member in memory.
+            with tarfile.open(fileobj=_Stream(response.iter_content(CHUNK)), mode="r|gz") as archive:
+                for member in archive:
+                    name = member.name.partition("/")[2]
+                    file = wanted.get(name)
+                    if file is None or not member.isfile() or member.size != file.size:
+                        continue
+                    content = archive.extractfile(member).read()
+                    if hashlib.sha256(content).hexdigest() != file.sha256:
+                        continue
+                    part = folder / (name + ".part")
+                    with _disk(part):
+                        part.parent.mkdir(parents=True, exist_ok=True)
+                        part.write_bytes(content)
+                        os.replace(part, folder / name)
+                    yield name
+                    if not wanted:
+                        return
+    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+        raise _Final(str(error)) from error
+    except (requests.RequestException, tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise _Again(_plain(error)) from error
+
+
+class _Stream:
+    """What arrives, as a file that is read forwards."""
+
+    def __init__(self, pieces):
+        self.pieces, self.rest = pieces, b""
+
+    def read(self, size: int) -> bytes:
+        self.rest = self.rest or next(self.pieces, b"")
+        piece, self.rest = self.rest[:size], self.rest[size:]
+        return piece
 
 
 def _fetch_from(session, url, file, part, timeout, retries, backoff, progress) -> None:

@@ -1,5 +1,8 @@
 """The manifest: what each set consists of, where it lies, and on what terms."""
 
+import csv
+import gzip
+import io
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -29,6 +32,9 @@ class DataSet:
     citation: tuple[str, ...]
     arrays_sha256: str
     files: tuple[RemoteFile, ...]
+    #: Addresses of a ``.tar.gz`` that holds every file below one top folder. Only its members are checked: a host may
+    #: pack the same files anew, with other bytes.
+    archives: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -62,9 +68,12 @@ def read_manifest(path: str | Path = MANIFEST) -> dict[str, DataSet]:
 
 def _data_set(name: str, table: object, path: str | Path) -> DataSet:
     try:
+        listed = table["files"]
+        if isinstance(listed, str):  # thousands of files: in a table of their own, beside the manifest
+            listed = _listing(Path(path).parent / _safe_name(listed))
         files = tuple(
             RemoteFile(_safe_name(file), int(entry["size"]), str(entry["sha256"]).lower())
-            for file, entry in table["files"].items()
+            for file, entry in listed.items()
         )
         return DataSet(
             name=name,
@@ -76,11 +85,21 @@ def _data_set(name: str, table: object, path: str | Path) -> DataSet:
             citation=tuple(table["citation"]),
             arrays_sha256=table["arrays_sha256"],
             files=files,
+            archives=tuple(table.get("archives", ())),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: set {name!r} is not complete ({error!r})") from error
     except ValueError as error:
         raise ValueError(f"{path}: set {name!r}: {error}") from error
+
+
+def _listing(path: Path) -> dict[str, dict[str, str]]:
+    """Read a gzipped CSV with the columns name, size, sha256."""
+    try:
+        text = gzip.decompress(path.read_bytes()).decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise ValueError(f"its listing {path.name} cannot be read ({error})") from error
+    return {row["name"]: row for row in csv.DictReader(io.StringIO(text, newline=""))}
 
 
 def _safe_name(name: str) -> str:

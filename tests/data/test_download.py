@@ -1,10 +1,12 @@
 """The downloader against a server that cuts, corrupts, stalls, refuses and lies."""
 
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -14,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_scripts import download
-from data_scripts.download import DownloadError, fetch, fetch_all, is_verified
+from data_scripts.download import DownloadError, fetch, fetch_all, fetch_archive, is_verified
 from data_scripts.manifest import RemoteFile
 
 FAST = {"timeout": 0.4, "retries": 2, "backoff": 0.0}
@@ -287,3 +289,105 @@ def test_a_killed_download_goes_on_where_it_stopped(server, file, content, tmp_p
     fetch(file, [server.url], tmp_path, **FAST)
     assert (tmp_path / file.name).read_bytes() == content
     assert server.ranges(file.name) == [None, "bytes=196608-"]
+
+
+# --- many small files: several at once, or from an archive ---
+
+
+@pytest.fixture
+def many(server, monkeypatch) -> list[RemoteFile]:
+    """Thirty small files, on the server."""
+    monkeypatch.setattr(download, "FEW", 10)
+    files = []
+    for number in range(30):
+        data = os.urandom(3000)
+        server.files[f"d/{number}"] = data
+        files.append(RemoteFile(f"d/{number}", len(data), download.hashlib.sha256(data).hexdigest()))
+    return files
+
+
+def pack(files: dict[str, bytes], top: str = "repo-abc/") -> bytes:
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w:gz") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(top + name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return memory.getvalue()
+
+
+def whole(files, folder) -> bool:
+    return all(is_verified(folder / file.name, file) for file in files)
+
+
+def test_several_at_once_bring_the_same(server, many, tmp_path):
+    server.script["d/7"] = [500, ("cut", 100)]
+    assert fetch_all(many, [server.url], tmp_path, workers=4, **FAST) == 30
+    assert whole(many, tmp_path) and len(left_in(tmp_path)) == 30
+    assert fetch_all(many, [server.url], tmp_path, workers=4, **FAST) == 0
+    assert len(server.requests) == 32
+
+
+def test_several_at_once_stop_at_the_first_that_cannot_be_had(server, many, tmp_path):
+    server.always["d/3"] = 404
+    with pytest.raises(DownloadError, match="d/3: answered 404"):
+        fetch_all(many, [server.url], tmp_path, workers=4, **FAST)
+    assert whole(many[:3], tmp_path)
+    assert len(server.requests) < 30  # the others were not begun
+
+
+def test_an_archive_brings_all_in_one_request(server, many, tmp_path):
+    server.files["a.tgz"] = pack(dict(server.files) | {"other": b"not wanted"})
+    assert fetch_all(many, [server.url], tmp_path, archives=[server.url + "a.tgz"], **FAST) == 30
+    assert whole(many, tmp_path) and len(left_in(tmp_path)) == 30
+    assert [name for name, _ in server.requests] == ["a.tgz"]
+
+
+def test_a_cut_archive_keeps_what_came_and_is_read_again(server, many, tmp_path):
+    packed = server.files["a.tgz"] = pack(server.files)
+    server.script["a.tgz"] = [("cut", len(packed) // 2), 503]
+    assert fetch_archive(many, server.url + "a.tgz", tmp_path, **FAST) == 30
+    assert whole(many, tmp_path) and len(server.requests) == 3
+    server.always["a.tgz"] = ("cut", len(packed) // 2)
+    folder = tmp_path / "second"
+    assert 5 < fetch_archive(many, server.url + "a.tgz", folder, **FAST) < 30
+    assert not [name for name in left_in(folder) if name.endswith(".part")]
+
+
+def test_what_an_archive_lacks_or_has_otherwise_is_fetched_alone(server, many, tmp_path):
+    packed = dict(server.files)
+    del packed["d/5"]
+    packed["d/6"] = packed["d/6"][::-1]
+    packed["d/7"] += b"longer"
+    server.files["a.tgz"] = pack(packed)
+    assert fetch_all(many, [server.url], tmp_path, archives=[server.url + "a.tgz"], **FAST) == 30
+    assert whole(many, tmp_path)
+    assert {name for name, _ in server.requests} == {"a.tgz", "d/5", "d/6", "d/7"}
+
+
+@pytest.mark.parametrize("fault", [404, 500, "page", "corrupt", ("stall", 0)])
+def test_an_archive_that_cannot_be_had_is_no_error(server, many, tmp_path, fault):
+    server.files["a.tgz"] = pack(server.files)
+    server.always["a.tgz"] = fault
+    options = {"timeout": 0.3, "retries": 0, "backoff": 0.0}
+    assert fetch_all(many, [server.url], tmp_path, archives=[server.url + "a.tgz"], **options) == 30
+    assert whole(many, tmp_path)
+
+
+def test_for_a_few_files_no_archive_is_asked(server, many, tmp_path):
+    fetch_all(many[20:], [server.url], tmp_path, archives=[server.url + "a.tgz"], **FAST)
+    assert "a.tgz" not in {name for name, _ in server.requests}
+
+
+def test_an_archive_writes_nothing_that_was_not_asked_for(server, many, tmp_path):
+    evil = {"../evil": b"1", "/evil": b"2", "d/../../evil": b"3"}
+    server.files["a.tgz"] = pack({**evil, **server.files})
+    fetch_archive(many, server.url + "a.tgz", tmp_path / "in", **FAST)
+    assert whole(many, tmp_path / "in") and len(left_in(tmp_path)) == 30
+
+
+def test_an_archive_on_a_full_disk_is_said(server, many, tmp_path):
+    server.files["a.tgz"] = pack(server.files)
+    (tmp_path / "d").write_text("a file where a folder is needed")
+    with pytest.raises(DownloadError, match="cannot write"):
+        fetch_archive(many, server.url + "a.tgz", tmp_path, **FAST)

@@ -1,5 +1,6 @@
 """The manifest that is shipped, and manifests that are wrong."""
 
+import gzip
 import re
 
 import pytest
@@ -74,3 +75,37 @@ def test_what_is_no_toml_is_said(tmp_path):
     path.write_text("one = 3")
     with pytest.raises(ValueError, match="set 'one' is not complete"):
         read_manifest(path)
+
+
+LISTED = re.sub(r"\[one\.files\].*", 'files = "one.csv.gz"\narchives = ["x"]', ENTRY, flags=re.DOTALL)
+
+
+def test_files_may_stand_in_a_listing_beside_the_manifest(tmp_path):
+    (tmp_path / "m.toml").write_text(LISTED)
+    (tmp_path / "one.csv.gz").write_bytes(gzip.compress("name,size,sha256\na/ü.dat,3,AB\nb,0,cd\n".encode()))
+    entry = read_manifest(tmp_path / "m.toml")["one"]
+    assert [(file.name, file.size, file.sha256) for file in entry.files] == [("a/ü.dat", 3, "ab"), ("b", 0, "cd")]
+    assert entry.archives == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "listing one.csv.gz cannot be read"),
+        (b"no gzip", "listing one.csv.gz cannot be read"),
+        (gzip.compress(b"name,size,sha256\n../x,3,ab\n"), "file name '../x' must be a relative path"),
+        (gzip.compress(b"name,size\nx,3\n"), "not complete.*sha256"),
+        (gzip.compress(b"name,size,sha256\nx,many,ab\n"), "many"),
+    ],
+)
+def test_a_listing_that_is_none_is_said(tmp_path, content, reason):
+    (tmp_path / "m.toml").write_text(LISTED)
+    if content is not None:
+        (tmp_path / "one.csv.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=f"set 'one'.*{reason}"):
+        read_manifest(tmp_path / "m.toml")
+
+
+def test_every_listing_is_of_a_set():
+    listings = {path.name.removesuffix(".csv.gz") for path in MANIFEST.parent.glob("*.csv.gz")}
+    assert listings and listings <= set(read_manifest())

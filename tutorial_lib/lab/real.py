@@ -12,7 +12,11 @@ import numpy as np
 from platformdirs import user_cache_path
 
 #: Prepared sets: name -> file below the data folder. ``data_scripts/<name>.py`` is the recipe of each.
-SETS = {"la2018": "la2018/la2018_64x48x32.npz", "mitbih": "mitbih/mitbih_windows_10s_90hz.npz"}
+SETS = {
+    "bccd": "bccd/bccd.npz",
+    "la2018": "la2018/la2018_64x48x32.npz",
+    "mitbih": "mitbih/mitbih_windows_10s_90hz.npz",
+}
 
 
 def data_folder(folder: str | os.PathLike | None = None) -> Path:
@@ -67,6 +71,10 @@ def load_real(name: str, folder: str | os.PathLike | None = None) -> dict[str, n
         ``hz`` = 90 samples a second; ``label`` (8640, 11) uint8 0/1 in the order of ``label_names`` (11,);
         ``record`` (8640,); ``start_s`` (8640,) in seconds; ``split`` (8640,) ``"train"`` or ``"test"``, by
         patient; ``lead_names`` (8640, 2).
+        For ``"bccd"``, one row a blood cell: ``image`` (2233, 28, 28, 3) uint8, ``label`` (2233,) uint8, an index into
+        ``class_names`` (3,); ``split`` (2233,) ``"train"``, ``"val"`` or ``"test"``; ``source`` (2233,), its picture.
+        The pictures themselves: ``picture`` (364, 240, 320, 3) uint8, ``picture_id``, ``picture_split`` (364,); all
+        boxes in them: ``box`` (4886, 4) float32, x1, y1, x2, y2 in pixels, ``box_label``, ``box_picture`` (4886,).
 
     Raises:
         ValueError: if there is no such set.
