@@ -15,11 +15,15 @@ from tutorial_lib.lab.datasets import (
     ecg_cooccurrence,
     ecg_latent,
     ecg_signals,
+    load_blood_cells_task,
     load_digits_split,
     load_ecg_task,
     load_mitbih_task,
+    long_tailed_counts,
+    long_tailed_digits,
     split_rows,
 )
+from tutorial_lib.lab.real import prepared_path
 
 AF, PVC, BBB, ST, TINV, LONG_PR, TACHY, LOW = range(8)
 
@@ -382,3 +386,77 @@ def test_mitbih_task_on_the_real_windows(shared_data, tmp_path):
     assert [len(part.inputs) for part in task.data][2] == 23 * 40
     assert task.data.train.inputs.shape[1:] == (1, 900)
     assert 0.1 < float(task.data.train.inputs.std()) < 2  # millivolt
+
+
+# --- the long-tailed tasks of chapter 03 ----------------------------------------------------------------------------
+
+
+def test_long_tailed_counts_by_hand_and_bad_input():
+    # CIFAR-10 at 100:1 (5,000 images in the head): 5000 · 100**(-k/9).
+    assert long_tailed_counts(10, head=5000, ratio=100).tolist() == [
+        5000, 2997, 1797, 1077, 646, 387, 232, 139, 83, 50,
+    ]  # fmt: skip
+    assert long_tailed_counts(3, head=7, ratio=1).tolist() == [7, 7, 7]
+    for arguments in (dict(classes=1), dict(ratio=0.5), dict(ratio=float("nan")), dict(head=40)):
+        with pytest.raises(ValueError, match="must be|too small"):
+            long_tailed_counts(**({"classes": 4, "head": 100, "ratio": 100} | arguments))
+
+
+def test_long_tailed_digits_sizes_and_disjoint_sets():
+    made = long_tailed_digits(seed=2, head=60, ratio=20, val=5, test=7)
+    train, val, test = (torch.bincount(part.targets, minlength=10) for part in made.data)
+    assert torch.equal(train, made.counts)
+    assert made.counts[made.order].tolist() == long_tailed_counts(10, head=60, ratio=20).tolist()
+    assert val.tolist() == [5] * 10 and test.tolist() == [7] * 10
+    pixels, digits = load_digits(return_X_y=True)
+    where = {row.tobytes(): k for row, k in zip(pixels.astype(np.float32), digits)}
+    images = [{(image * 16).numpy().tobytes() for image in part.inputs} for part in made.data]
+    assert not (images[0] & images[1] or images[0] & images[2] or images[1] & images[2])
+    for part in made.data:
+        assert [where[(image * 16).numpy().tobytes()] for image in part.inputs] == part.targets.tolist()
+
+
+def test_long_tailed_digits_seed_draws_order_and_images():
+    made, again = long_tailed_digits(seed=5), long_tailed_digits(seed=5)
+    assert all(torch.equal(a, b) for x, y in zip(made.data, again.data) for a, b in zip(x, y))
+    assert len({tuple(long_tailed_digits(seed=s).order.tolist()) for s in range(6)}) == 6
+    with pytest.raises(ValueError, match="too few samples of digit"):
+        long_tailed_digits(seed=0, head=150)
+
+
+def fake_bccd(folder):
+    """Red cells 30/8/6, white 20/5/4, platelets 20/9/7 in train/val/test; a cell's red value is its row."""
+    sizes = {"train": (30, 20, 20), "val": (8, 5, 9), "test": (6, 4, 7)}
+    label = np.concatenate([np.repeat([0, 1, 2], counts) for counts in sizes.values()]).astype(np.uint8)
+    split = np.repeat(list(sizes), [sum(counts) for counts in sizes.values()])
+    image = np.zeros((len(label), 28, 28, 3), np.uint8)
+    image[..., 0] = np.arange(len(label))[:, None, None]
+    path = prepared_path("bccd", folder)
+    path.parent.mkdir(parents=True)
+    np.savez(path, image=image, label=label, split=split, class_names=np.array(["RBC", "WBC", "Platelets"]))
+    return label, split
+
+
+def test_blood_cells_task_keeps_the_official_parts(tmp_path):
+    label, split = fake_bccd(tmp_path)
+    orders = set()
+    for seed in range(6):
+        made = load_blood_cells_task(seed=seed, head=20, ratio=10, folder=tmp_path)
+        orders.add(tuple(made.order.tolist()))
+        assert made.names == ("RBC", "WBC", "Platelets")
+        assert made.counts[made.order].tolist() == [20, 6, 2]
+        for part, name in zip(made.data, ("train", "val", "test")):
+            row = (part.inputs[:, 0, 0, 0] * 255).round().long().numpy()
+            assert len(set(row)) == len(row) and (split[row] == name).all()
+            assert part.targets.tolist() == label[row].tolist()
+        assert torch.bincount(made.data.val.targets).tolist() == [5] * 3
+        assert torch.bincount(made.data.test.targets).tolist() == [4] * 3
+        assert made.data.train.inputs.shape[1:] == (3, 28, 28) and not made.data.train.inputs[:, 1:].any()
+    assert len(orders) > 2
+    with pytest.raises(ValueError, match="too few samples of"):
+        load_blood_cells_task(seed=0, head=31, ratio=10, folder=tmp_path)
+
+
+def test_blood_cells_task_needs_the_prepared_set(tmp_path):
+    with pytest.raises(FileNotFoundError, match="data_scripts bccd"):
+        load_blood_cells_task(seed=0, folder=tmp_path)

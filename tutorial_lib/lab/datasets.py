@@ -519,3 +519,150 @@ def load_mitbih_task(
 
     names = tuple(str(name).replace("_", " ") for name in real["label_names"][keep])
     return EcgTask(Splits(split("train"), split("val"), split("test")), names, float(real["hz"]))
+
+
+# --- the long-tailed tasks of chapter 03 ----------------------------------------------------------------------------
+
+
+class LongTailed(NamedTuple):
+    """A task whose training classes are unequally frequent, while validation and test are balanced.
+
+    Attributes:
+        data: the three sets; ``inputs`` (N, …) float32, ``targets`` (N,) int64.
+        counts: (C,) int64, training samples of each class.
+        order: (C,) int64, the classes from the most frequent (head) to the rarest (tail).
+        names: C names.
+    """
+
+    data: Splits
+    counts: torch.Tensor
+    order: torch.Tensor
+    names: tuple[str, ...]
+
+
+def long_tailed_counts(classes: int, *, head: int, ratio: float) -> np.ndarray:
+    r"""Return sizes that fall exponentially from head to tail: :math:`n_k = n_0 \, \rho^{-k/(C-1)}`, rounded.
+
+    This is the usual way to make a balanced set long-tailed (Cui et al. 2019, arXiv:1901.05555, section 5.1).
+
+    Args:
+        classes: number of classes, C ≥ 2.
+        head: samples of the most frequent class, :math:`n_0`.
+        ratio: :math:`\rho`, the most frequent class over the rarest, at least 1.
+
+    Returns:
+        (C,) int64, not rising, each at least 1.
+
+    Raises:
+        ValueError: if ``classes`` < 2, ``ratio`` < 1, or the rarest class would round to no sample.
+
+    >>> long_tailed_counts(5, head=100, ratio=100).tolist()
+    [100, 32, 10, 3, 1]
+    """
+    if classes < 2 or not ratio >= 1:
+        raise ValueError(f"classes must be at least 2 and ratio at least 1, got classes={classes}, ratio={ratio}")
+    sizes = np.rint(head * float(ratio) ** (-np.arange(classes) / (classes - 1))).astype(np.int64)
+    if sizes[-1] < 1:
+        raise ValueError(f"head={head} is too small for ratio={ratio}: the rarest class would have no sample")
+    return sizes
+
+
+def long_tailed_digits(
+    *, seed: int, head: int = 100, ratio: float = 100.0, val: int = 24, test: int = 50
+) -> LongTailed:
+    """Make scikit-learn's digits long-tailed: few training images of some classes, balanced validation and test.
+
+    Which digit is frequent and which is rare is drawn from ``seed``, so that over several seeds the tail is not
+    one digit's own difficulty. The images are real (:func:`load_digits_split` names the source).
+
+    Args:
+        seed: draws the order of the classes, and the images.
+        head: training images of the most frequent digit.
+        ratio: the most frequent digit over the rarest; 1 is a balanced set.
+        val: validation images of *each* digit.
+        test: test images of *each* digit.
+
+    Returns:
+        The :class:`LongTailed`; ``inputs`` (N, 1, 8, 8) float32 in [0, 1].
+
+    Raises:
+        ValueError: if a digit has too few images (174 is the least), or as :func:`long_tailed_counts`.
+
+    >>> made = long_tailed_digits(seed=0)
+    >>> made.counts[made.order].tolist()
+    [100, 60, 36, 22, 13, 8, 5, 3, 2, 1]
+    """
+    from sklearn.datasets import load_digits
+
+    pixels, digits = load_digits(return_X_y=True)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(10)
+    sizes = np.empty(10, dtype=np.int64)
+    sizes[order] = long_tailed_counts(10, head=head, ratio=ratio)
+    rows = {"train": [], "val": [], "test": []}
+    for digit in range(10):
+        own = rng.permutation(np.flatnonzero(digits == digit))
+        _take(rows, own, {"test": test, "val": val, "train": sizes[digit]}, f"digit {digit}")
+
+    def split(part):
+        images = torch.from_numpy(pixels[rows[part]].astype(np.float32) / 16).view(-1, 1, 8, 8)
+        return Split(images, torch.from_numpy(digits[rows[part]].astype(np.int64)))
+
+    data = Splits(split("train"), split("val"), split("test"))
+    return LongTailed(data, torch.from_numpy(sizes), torch.from_numpy(order), tuple(map(str, range(10))))
+
+
+def load_blood_cells_task(
+    *, seed: int, head: int = 200, ratio: float = 50.0, folder: str | PathLike | None = None
+) -> LongTailed:
+    """Read single blood cells (BCCD) as a long-tailed task of three classes; validation and test are balanced.
+
+    The three parts are the official ones, so no picture lends cells to two of them. Validation and test take
+    as many cells of each class as the rarest has there.
+
+    Args:
+        seed: draws which class is frequent and which is rare, and the cells.
+        head: training cells of the most frequent class.
+        ratio: the most frequent class over the rarest.
+        folder: where the prepared sets lie, as in :func:`~tutorial_lib.lab.real.load_real`.
+
+    Returns:
+        The :class:`LongTailed`; ``inputs`` (N, 3, 28, 28) float32 in [0, 1], red, green, blue.
+
+    Raises:
+        FileNotFoundError: if the set has not been prepared; the message holds the command that does it.
+        ValueError: if a class has too few cells, or as :func:`long_tailed_counts`.
+    """
+    from .real import load_real
+
+    real = load_real("bccd", folder)
+    label, part_of = real["label"].astype(np.int64), real["split"]
+    names = tuple(str(name) for name in real["class_names"])
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(names))
+    sizes = np.empty(len(names), dtype=np.int64)
+    sizes[order] = long_tailed_counts(len(names), head=head, ratio=ratio)
+    rows = {"train": [], "val": [], "test": []}
+    for part in rows:
+        own = [rng.permutation(np.flatnonzero((part_of == part) & (label == k))) for k in range(len(names))]
+        wanted = sizes if part == "train" else np.full(len(names), min(map(len, own)))
+        for k, name in enumerate(names):
+            _take(rows, own[k], {part: wanted[k]}, f"{name} ({part})")
+
+    def split(part):
+        images = torch.from_numpy(real["image"][rows[part]].astype(np.float32) / 255).permute(0, 3, 1, 2)
+        return Split(images.contiguous(), torch.from_numpy(label[rows[part]]))
+
+    data = Splits(split("train"), split("val"), split("test"))
+    return LongTailed(data, torch.from_numpy(sizes), torch.from_numpy(order), names)
+
+
+def _take(rows, own, sizes, what):
+    """Move the first rows of ``own`` into the named parts, in the order of ``sizes``."""
+    if sum(sizes.values()) > len(own):
+        wish = ", ".join(f"{part} {size}" for part, size in sizes.items())
+        raise ValueError(f"too few samples of {what}: {len(own)} for {wish}")
+    start = 0
+    for part, size in sizes.items():
+        rows[part].extend(own[start : start + size])
+        start += size
