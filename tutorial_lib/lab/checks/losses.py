@@ -22,7 +22,7 @@ def parallel(answer) -> None:
     hints = {
         "A": "the chain rule: the square's gradient is 2 * ce times the gradient of ce, and 2 * ce is one number",
         "B": "every image is stretched by its own (1 - p)^gamma: is that one number for the whole batch?",
-        "C": "F.cross_entropy divides by the sum of the weights; if all images have the same weight, what is left of it?",
+        "C": "F.cross_entropy divides by the sum of the weights; if all weights are equal, what is left of them?",
         "D": "ce is one number for the batch, and the loss is a function of it alone",
         "E": "a margin moves one logit before the softmax: are the probabilities still those of cross-entropy?",
     }
