@@ -314,10 +314,12 @@ def mask_personal_data(text: str, *, kinds: Sequence[str] = ("email", "id", "pho
     unknown = set(kinds) - set(_PERSONAL)
     if unknown:
         raise ValueError(f"kinds must be among {list(_PERSONAL)}, not {sorted(unknown)}")
-    text = _string(text)
-    for kind, pattern in _PERSONAL.items():
-        if kind in kinds:
-            text = pattern.sub(f"[{kind.upper()}]", text)
+    text, before = _string(text), None
+    while text != before:  # what is masked may uncover what stood beside it
+        before = text
+        for kind, pattern in _PERSONAL.items():
+            if kind in kinds:
+                text = pattern.sub(f"[{kind.upper()}]", text)
     return text
 
 
@@ -326,7 +328,7 @@ _PERSONAL = {
     "email": re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"),
     "id": re.compile(r"(?<![0-9A-Za-z])[1-9][0-9]{16}[0-9Xx](?![0-9A-Za-z])"),
     "phone": re.compile(
-        r"(?<![0-9A-Za-z.])(?:(?:\+?86[- ]?)?1[3-9][0-9](?:[- ]?[0-9]{4}){2}|0[0-9]{2,3}[- ]?[0-9]{7,8}"
+        r"(?<![0-9A-Za-z.])(?:(?:\+?86[- ]?)?1[3-9][0-9](?:[- ]?[0-9]{4}){2}|0[0-9]{2,3}[- ][0-9]{7,8}"
         r"|(?:\+?1[-. ])?(?:\([0-9]{3}\) ?|[0-9]{3}[-. ])[0-9]{3}[-. ][0-9]{4})(?![0-9A-Za-z]|\.[0-9])"
     ),
     "date": re.compile(
@@ -491,11 +493,11 @@ def _ends_sentence(text: str, start: int, match: re.Match, extra: Collection[str
         return False  # 3.5, www.who.int, a?b
     marks = match[0].rstrip(_CLOSERS.replace("\\", ""))
     if "!" in marks or "?" in marks:
-        return True
+        return marks == match[0] or not following.islower()  # "Why?" he asked
     if "…" in marks or len(marks) > 1:
         return not following.islower()
     word = _LAST_WORD.search(text[max(start, match.start() - 30) : match.start()])[0]
-    before = text[start : match.start() - len(word)].strip() if len(word) <= 3 else "long"
+    before = text[max(start, match.start() - 40) : match.start() - len(word)].strip()
     if word.lower() in _TITLES or word.lower() in extra:
         return False
     if word.isdigit() and len(word) <= 3 and not before:
@@ -738,7 +740,7 @@ STOP_WORDS: dict[str, frozenset[str]] = {
         这个 那个 这些 那些 这样 那样 这里 那里 此 该 各 每 某 我 你 您 他 她 它 我们 你们 他们 她们 它们 自己 大家
         谁 什么 怎么 怎样 怎么样 如何 为什么 哪 哪个 哪些 哪里 多少 几 吗 呢 吧 啊 呀 哦 嗯 啦 嘛 哈 请问 谢谢 您好
         你好 可以 能 能够 会 要 想 应该 应 可 可能 一个 一种 一些 一下 有点 有些 时 时候 后 前 中 上 下 里 内 现在
-        已 已经 曾 正在 将 便 只 仅 来 去 说 让
+        已 已经 曾 正在 将 便 只 仅 来 去 说
         """.split()
     ),
 }
@@ -1244,7 +1246,8 @@ def _shingle_codes(units: list[list[str]], shingle: int) -> tuple[np.ndarray, np
         found, codes = np.unique(codes, return_inverse=True)
         number = len(found)
     whole = within[: len(codes)] + shingle <= (lengths + short)[rows[: len(codes)]]
-    keys = np.unique(rows[: len(codes)][whole] * number + codes[whole])
+    keys = np.sort(rows[: len(codes)][whole] * number + codes[whole])
+    keys = keys[np.diff(keys, prepend=-1) != 0]
     return keys // number, keys % number, number
 
 
