@@ -14,6 +14,7 @@ from platformdirs import user_cache_path
 #: Prepared sets: name -> file below the data folder. ``data_scripts/<name>.py`` is the recipe of each.
 SETS = {
     "bccd": "bccd/bccd.npz",
+    "dsb2018": "dsb2018/dsb2018_nuclei_128.npz",
     "la2018": "la2018/la2018_64x48x32.npz",
     "mitbih": "mitbih/mitbih_windows_10s_90hz.npz",
 }
@@ -75,6 +76,9 @@ def load_real(name: str, folder: str | os.PathLike | None = None) -> dict[str, n
         ``class_names`` (3,); ``split`` (2233,) ``"train"``, ``"val"`` or ``"test"``; ``source`` (2233,), its picture.
         The pictures themselves: ``picture`` (364, 240, 320, 3) uint8, ``picture_id``, ``picture_split`` (364,); all
         boxes in them: ``box`` (4886, 4) float32, x1, y1, x2, y2 in pixels, ``box_label``, ``box_picture`` (4886,).
+        For ``"dsb2018"``, one row a picture of cell nuclei: ``image`` (300, 128, 128) uint8 grey; ``instances``, same
+        shape, uint8, 0 background, 1 ... n a nucleus each; ``n_instances`` (300,); ``kind`` (300,), two of
+        fluorescence, one of histology; ``id`` (300,); ``split`` (300,) ``"train"``, ``"val"`` or ``"test"``.
 
     Raises:
         ValueError: if there is no such set.
