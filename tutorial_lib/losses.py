@@ -90,9 +90,9 @@ def focal_loss(
     logits, indices = _class_input(logits, target, soft=True)
     alpha = _class_weight("alpha", alpha, logits)
     if indices:
-        loss = _focus(F.cross_entropy(logits, target, reduction="none"), gamma)
+        loss = _focus(_cross_entropy(logits, target), gamma)
         return _reduce(loss if alpha is None else loss * alpha[target], reduction)
-    loss = _focus(-logits.log_softmax(1), gamma) * target.to(logits)
+    loss = _focus(-logits.log_softmax(1), gamma) * target.to(logits.dtype)
     if alpha is not None:
         loss = loss * alpha.view(-1, *[1] * (logits.ndim - 2))
     return _reduce(loss.sum(1), reduction)
@@ -140,12 +140,13 @@ def sigmoid_focal_loss(
     if alpha is not None:
         alpha = _check_number("alpha", alpha, high=1.0)
     logits, target = _bit_input(logits, target)
-    sign = 1 - 2 * target
-    if bool((sign.abs() == 1).all()):
-        loss = _focus(F.softplus(sign * logits), gamma)
-        return _reduce(loss if alpha is None else loss * (alpha * target + (1 - alpha) * (1 - target)), reduction)
+    sign = torch.rsub(target, 1, alpha=2)
+    if not sign.numel() or bool(torch.linalg.vector_norm(sign, -math.inf) == 1):
+        loss = _SigmoidFocal.apply(logits, sign, gamma)[0]
+        return _reduce(loss if alpha is None else loss * target.mul(2 * alpha - 1).add_(1 - alpha), reduction)
     yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
-    positive, negative = (_focus(F.softplus(x), gamma) for x in (-logits, logits))
+    one = torch.ones_like(sign)
+    positive, negative = (_SigmoidFocal.apply(logits, sign, gamma)[0] for sign in (-one, one))
     return _reduce(yes * target * positive + no * (1 - target) * negative, reduction)
 
 
@@ -156,6 +157,74 @@ def _focus(entropy: Tensor, gamma: float) -> Tensor:
     # The slope of a power below 1 is infinite at 0, where the product's is 0: keep off.
     wrong = -torch.expm1(-entropy.clamp_min(torch.finfo(entropy.dtype).tiny))
     return wrong**gamma * entropy
+
+
+# Both functions below make, with the loss, the array that the gradient needs, and give it away at the first backward
+# pass. A second pass (retain_graph), or one that is differentiated itself, makes it anew from the logits.
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """``F.cross_entropy(reduction="none")`` that keeps one array of the logits' size, not three."""
+    return _CrossEntropy.apply(logits, target)[0]
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """The gradient is p - onehot, and p is what the forward pass has made."""
+
+    @staticmethod
+    def forward(logits, target):
+        p = logits.softmax(1)
+        true = p.gather(1, target.unsqueeze(1)).squeeze(1)
+        entropy = -true.log()
+        number = torch.finfo(p.dtype)
+        lost = true < number.tiny / number.eps  # too small to have all its digits, or 0
+        if bool(lost.any()):
+            rows = logits.movedim(1, -1)[lost].log_softmax(-1)
+            entropy[lost] = -rows.gather(-1, target[lost].unsqueeze(-1)).squeeze(-1)
+        return entropy, p
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.mark_non_differentiable(output[1])
+        ctx.p = output[1]
+
+    @staticmethod
+    def backward(ctx, grad, _):
+        logits, target = ctx.saved_tensors
+        grad, target = grad.unsqueeze(1), target.unsqueeze(1)
+        p, ctx.p = ctx.p, None
+        if p is None or torch.is_grad_enabled():
+            p = logits.softmax(1) * grad
+        else:
+            p.mul_(grad)
+        return p.scatter_add_(1, target, -grad), None
+
+
+class _SigmoidFocal(torch.autograd.Function):
+    """Focal loss of bits and its slope from the same exponentials; ``sign`` is -1 for a positive, 1 for a negative."""
+
+    @staticmethod
+    def forward(logits, sign, gamma):
+        u = sign * logits
+        entropy, wrong = F.softplus(u, threshold=50), u.sigmoid()
+        # A power below 1 has no slope at 0: keep off, for those who differentiate twice.
+        factor = (wrong if gamma >= 1 else wrong.clamp_min(torch.finfo(u.dtype).tiny)) ** gamma
+        slope = ((1 - wrong) * entropy).mul_(gamma).add_(wrong)
+        return factor * entropy, (slope * factor).mul_(sign)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[:2])
+        ctx.mark_non_differentiable(output[1])
+        ctx.gamma, ctx.slope = inputs[2], output[1]
+
+    @staticmethod
+    def backward(ctx, grad, _):
+        slope, ctx.slope = ctx.slope, None
+        if slope is None or torch.is_grad_enabled():
+            return grad * _SigmoidFocal.forward(*ctx.saved_tensors, ctx.gamma)[1], None, None
+        return slope.mul_(grad), None, None
 
 
 # --- Margins and weights for a long tail ----------------------------------------------------------------------------
@@ -295,8 +364,8 @@ def ldam_loss(
     logits, _ = _class_input(logits, target, soft=False)
     margins = _class_weight("class_counts", margins, logits)
     weight = _class_weight("weight", weight, logits)
-    moved = logits.scatter_add(1, target.unsqueeze(1), -margins[target].unsqueeze(1))
-    loss = F.cross_entropy(scale * moved, target, reduction="none")
+    moved = (scale * logits).scatter_add_(1, target.unsqueeze(1), -scale * margins[target].unsqueeze(1))
+    loss = _cross_entropy(moved, target)
     if weight is None:
         return _reduce(loss, reduction)
     weight = weight[target]
@@ -507,6 +576,8 @@ def sigmoid_f1_loss(
 def _f1_loss(p: Tensor, y: Tensor) -> Tensor:
     """1 - F1 of each class, over rows: 2 tp + fp + fn is what is predicted plus what is there."""
     both, total = (p * y).sum(0), p.sum(0) + y.sum(0)
+    if not len(p):
+        return both
     # Nothing there and nothing predicted, to the last digit: 1, as for every larger p.
     return 1 - 2 * both / total.clamp_min(torch.finfo(total.dtype).tiny)
 
@@ -726,8 +797,15 @@ def _ms_ssim(images, target, data_range, weights, window, sigma, k) -> Tensor:
             f"{len(weights)} scales (weights) with window {window} need images of at least {needed} pixels a side, "
             f"got {tuple(images.shape[2:])}: room for {fit}; pass fewer weights or a smaller window"
         )
-    x, y = _widen(images), target.to(_widen(images))
-    pool = F.avg_pool2d if images.ndim == 4 else F.avg_pool3d
+    if not images.numel():
+        return images.flatten(1).sum(1)
+    # Autocast would blur in half precision; a variance is the small difference of two large means.
+    with torch.autocast(images.device.type, enabled=False):
+        return _scales(_widen(images), target.to(_widen(images)), weights, window, sigma, c1, c2)
+
+
+def _scales(x, y, weights, window, sigma, c1, c2) -> Tensor:
+    pool = F.avg_pool2d if x.ndim == 4 else F.avg_pool3d
     offsets = torch.arange(window, device=x.device, dtype=x.dtype) - window // 2
     gauss = torch.exp(-(offsets**2) / (2 * sigma**2))
     gauss = gauss / gauss.sum()
@@ -735,13 +813,12 @@ def _ms_ssim(images, target, data_range, weights, window, sigma, k) -> Tensor:
     for scale, weight in enumerate(weights):
         if scale:
             x, y = pool(x, 2), pool(y, 2)
-        mean_x, mean_y = _blur(x, gauss), _blur(y, gauss)
-        both, square_x, square_y = mean_x * mean_y, mean_x.square(), mean_y.square()
-        covariance = _blur(x * y, gauss) - both
-        variances = _blur(x.square() + y.square(), gauss) - square_x - square_y
-        similarity = (2 * covariance + c2) / (variances + c2)
+        # The formula needs the sum of the variances only: four maps, not five.
+        mean_x, mean_y, product, squares = _blur(torch.stack([x, y, x * y, x * x + y * y]), gauss)
+        both, means = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+        similarity = (2 * (product - both) + c2) / (squares - means + c2)
         if scale == len(weights) - 1:
-            similarity = similarity * (2 * both + c1) / (square_x + square_y + c1)
+            similarity = similarity * (2 * both + c1) / (means + c1)
         bar = similarity.flatten(2).mean(2)
         # The slope of the power is infinite at 0: there, and below, 0 without a slope.
         score = score * torch.where(bar > 0, bar.clamp_min(torch.finfo(bar.dtype).tiny) ** weight, 0.0)
@@ -749,13 +826,17 @@ def _ms_ssim(images, target, data_range, weights, window, sigma, k) -> Tensor:
 
 
 def _blur(values: Tensor, gauss: Tensor) -> Tensor:
-    """Gaussian mean, one axis at a time; every channel alone, so channels join the batch."""
-    shape, conv = values.shape, F.conv2d if values.ndim == 4 else F.conv3d
-    values = values.reshape(-1, 1, *shape[2:])
-    for axis in range(2, len(shape)):
-        kernel = gauss.view([-1 if a == axis else 1 for a in range(len(shape))])
-        values = conv(values, kernel)
-    return values.view(*shape[:2], *values.shape[2:])
+    """Gaussian mean of (maps, B, C, *space), one axis of space at a time."""
+    last = values.ndim - 1
+    for axis in range(3, values.ndim):
+        # Every row before the plane is a channel of its own: one convolution, in torch's fast way for many channels.
+        split, kernel = (axis, gauss.view(1, 1, -1, 1)) if axis < last else (axis - 1, gauss.view(1, 1, 1, -1))
+        shape = list(values.shape)
+        shape[axis] -= len(gauss) - 1
+        rows = math.prod(shape[:split])
+        plane = values.reshape(1, rows, values.shape[split], -1)
+        values = F.conv2d(plane, kernel.expand(rows, -1, -1, -1), groups=rows).view(shape)
+    return values
 
 
 # --- Checks ---------------------------------------------------------------------------------------------------------
@@ -808,11 +889,10 @@ def _class_weight(name: str, weight, logits: Tensor) -> Tensor | None:
     """(C,) as a tensor like the logits."""
     if weight is None:
         return None
-    if not isinstance(weight, Tensor) and not isinstance(weight, Sequence):
-        raise ValueError(f"{name} must be ({logits.shape[1]},), one number a class, got {weight!r}")
-    weight = torch.as_tensor(weight, device=logits.device).to(logits.dtype)
+    weight = torch.as_tensor(weight).to(logits)
     if weight.shape != (logits.shape[1],):
-        raise ValueError(f"{name} must be ({logits.shape[1]},), one number a class, got {tuple(weight.shape)}")
+        what = f"shape {tuple(weight.shape)}" if weight.ndim else f"the number {weight.item():g}"
+        raise ValueError(f"{name} must be ({logits.shape[1]},), one number a class, got {what}")
     if not bool(((weight >= 0) & weight.isfinite()).all()):
         raise ValueError(f"{name} must be finite and at least 0, got {weight.tolist()}")
     return weight
@@ -830,11 +910,16 @@ def _check_counts(class_counts) -> Tensor:
 
 
 def _check_number(name: str, value: float, *, low: float = 0.0, high: float = math.inf, open: bool = False) -> float:
-    if not math.isfinite(value) or not (low < value <= high if open else low <= value <= high):
-        bound = "above" if open else "at least"
-        limits = f"in [{low:g}, {high:g}]" if high < math.inf else f"finite and {bound} {low:g}"
-        raise ValueError(f"{name} must be {limits}, got {value}")
-    return float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} must be a number, got {value!r}") from None
+    if not math.isfinite(number) or not (low < number <= high if open else low <= number <= high):
+        bound = "" if low == -math.inf else f" and {'above' if open else 'at least'} {low:g}"
+        raise ValueError(
+            f"{name} must be {f'in [{low:g}, {high:g}]' if high < math.inf else f'finite{bound}'}, got {value}"
+        )
+    return number
 
 
 def _check_reduction(reduction: str) -> None:
