@@ -12,7 +12,8 @@ What to know before you use it:
 * Pictures of one experiment, even of one field, may be in train and test: no group is given, so a test score says
   little about a new laboratory.
 * Many fluorescence pictures are dark: divide each by its maximum.
-* Halved nuclei are small: half of them have 41 pixels or fewer. A nucleus cut by the edge of the middle stays as the part inside.
+* Halved nuclei are small: half of them have 41 pixels or fewer. Of a nucleus cut by the edge of the middle, the
+  part inside stays.
 
 Arrays of ``dsb2018_nuclei_128.npz`` (N = 300, in the order of the SHA-1 of their names):
 

@@ -14,8 +14,10 @@ from platformdirs import user_cache_path
 #: Prepared sets: name -> file below the data folder. ``data_scripts/<name>.py`` is the recipe of each.
 SETS = {
     "bccd": "bccd/bccd.npz",
+    "departments_zh": "departments_zh/departments_longtail_zh.npz",
     "dsb2018": "dsb2018/dsb2018_nuclei_128.npz",
     "la2018": "la2018/la2018_64x48x32.npz",
+    "medical_abstracts": "medical_abstracts/medical_abstracts_5class_en.npz",
     "mitbih": "mitbih/mitbih_windows_10s_90hz.npz",
 }
 
@@ -79,6 +81,10 @@ def load_real(name: str, folder: str | os.PathLike | None = None) -> dict[str, n
         For ``"dsb2018"``, one row a picture of cell nuclei: ``image`` (300, 128, 128) uint8 grey; ``instances``, same
         shape, uint8, 0 background, 1 ... n a nucleus each; ``n_instances`` (300,); ``kind`` (300,), two of
         fluorescence, one of histology; ``id`` (300,); ``split`` (300,) ``"train"``, ``"val"`` or ``"test"``.
+        For ``"medical_abstracts"``, one row an abstract: ``text`` (2888,) str, ``label`` (2888,) uint8, an index into
+        ``class_names`` (5,); ``split`` (2888,) as above. 118 rows repeat a text under another label.
+        For ``"departments_zh"``, one row a question: ``title``, ``question``, ``department`` (7266,) str; ``label``
+        (7266,) uint8, an index into ``class_names`` (11,), the most frequent first; ``split`` (7266,) as above.
 
     Raises:
         ValueError: if there is no such set.
