@@ -1741,6 +1741,9 @@ def _origin(new: Sequence[str], source: _Source, index: int) -> list[int | None]
     return origin
 
 
+_CLOSING = SENTENCE_ENDS | frozenset(",;:%)]}，；：、）】》”’")
+
+
 def _write(new: Sequence[str], origin: list[int | None], source: _Source) -> str:
     """The tokens as a text. Between two that stood side by side there is what stood between them: the white space of
     the source is part of the text."""
@@ -1753,8 +1756,10 @@ def _write(new: Sequence[str], origin: list[int | None], source: _Source) -> str
             gap = None
             if last is not None and place == last + 1 and spans[last] and spans[place]:
                 gap = text[spans[last][1] : spans[place][0]]
-                if not gap and (before != source.tokens[last] or token != source.tokens[place]):
-                    gap = None  # "500" and "mg" may touch; what came for them may not
+                new_before, new_here = before != source.tokens[last], token != source.tokens[place]
+                # "500" and "mg" may touch, what came for them may not; a full stop that came for a word is no word.
+                if (not gap and (new_before or new_here)) or (new_here and token in _CLOSING):
+                    gap = None
             if gap is None:
                 pair = detokenize([before, token], language=source.language)
                 gap = pair[len(before) : len(pair) - len(token)]

@@ -762,8 +762,9 @@ KEYBOARD = {
 UNITS = frozenset(
     "% ‰ ℃ °C °F bpm cal cm cmH2O C d dL dl F fL g g/dL g/L h hr hrs IU IU/L kcal kg kg/m2 kPa L l lb lbs m "
     "mcg mEq mEq/L mg mg/dL mg/kg mg/L min mL ml mm mmHg mmol mmol/L mol mol/L mU/L ng ng/mL oz pg pg/mL s "
-    "sec U U/L ug ug/L um µg μg µg/L μg/L µmol/L μmol/L umol/L 片 粒 支 次 克 毫克 微克 千克 公斤 斤 升 毫升 "
-    "米 厘米 毫米 天 日 周 月 年 岁 小时 分钟 度 毫米汞柱 单位".split()
+    "sec U U/L ug ug/L um µg μg µg/L μg/L µmol/L μmol/L umol/L "
+    "day days hour hours minute minutes month months week weeks year years "
+    "片 粒 支 次 克 毫克 微克 千克 公斤 斤 升 毫升 米 厘米 毫米 天 日 周 月 年 岁 小时 分钟 度 毫米汞柱 单位".split()
 )
 NEGATIONS = frozenset(
     "no not never none neither nor without cannot can't don't doesn't didn't isn't aren't wasn't weren't "
