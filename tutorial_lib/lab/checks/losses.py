@@ -74,7 +74,7 @@ def ldam_logits(answer) -> None:
     logits = torch.tensor([[0.5, -0.25, 0.0], [0.1, 0.2, 0.9], [0.3, 0.3, 0.3]])
     cases = [
         (logits[:2], [0, 2], [16, 1, 81], 0.5, 1.0),
-        (logits, [2, 2, 1], [100, 10, 1], 0.3, 30.0),
+        (logits, [2, 2, 1], [100, 10, 2], 0.3, 30.0),
         (logits, [0, 1, 2], [7, 7, 7], 0.0, 4.0),
     ]
     for z, target, counts, max_margin, scale in cases:
