@@ -5,7 +5,8 @@ and others. CC0: free to copy.
 
 Of the 664 pictures in that repository, 300: those of 256 x 256 and of 360 x 360 (both fluorescence) and those of
 320 x 256 in colour (histology, pink and violet); of each kind the first 200, 40 and 60 in the order of the SHA-1 of the
-name. The middle 256 x 256 is kept and halved. The listing of files leaves out masks that lie beyond the middle.
+name. The middle 256 x 256 is kept and halved. The listing of files leaves out masks that lie beyond the middle. All
+come in one archive of 72 MB, of which 19 MB are kept; 8,785 single requests would do too.
 
 What to know before you use it:
 
