@@ -38,6 +38,7 @@ from tutorial_lib.text import (
     Vocabulary,
     add_boundaries,
     audit,
+    chinese_punctuation,
     clean,
     collapse_repeats,
     compose,
@@ -73,6 +74,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 STEPS = [
     *DEFAULT_STEPS,
+    chinese_punctuation,
     lowercase,
     remove_punctuation,
     mask_personal_data,
@@ -132,6 +134,8 @@ def han(text: str) -> str:
         (to_halfwidth, "ＡＢｃ１２．５％＋－＝（？），。：", "ABc12.5%+-=（？），。："),
         (to_halfwidth, "全\u3000角", "全 角"),
         (partial(to_halfwidth, punctuation=True), "（发热），“３℃”。【注】：；！？、", '(发热),"3℃".[注]:;!?,'),
+        (chinese_punctuation, "诊断:贫血,3天,CT;正常?是.", "诊断：贫血，3天，CT；正常？是。"),
+        (chinese_punctuation, "无. BP 1,200: 见www.who.int, 嗯...", "无。 BP 1,200: 见www.who.int, 嗯..."),
         (normalize_unicode, "e\u0301 ① ㎎ ½ ℃ ３ ，", "é ① ㎎ ½ ℃ ３ ，"),
         (collapse_repeats, "痛！！！为什么？？?!?!，，，。。。", "痛！为什么？?!，。"),
         (collapse_repeats, "尿蛋白+++ http://a.b", "尿蛋白+++ http://a.b"),
@@ -386,6 +390,7 @@ def test_sentences_lie_where_they_say_and_between_them_is_only_space(text):
         ("don't, patient’s; O'Neil", "don't|,|patient’s|;|O'Neil"),
         ("COVID-19 5-HT 12-lead 2-year-old T2 H1N1", "COVID-19|5-HT|12-lead|2-year-old|T2|H1N1"),
         ("5 mg/dL, 3 mg/kg/day, fever/cough", "5|mg/dL|,|3|mg/kg/day|,|fever|/|cough"),
+        ("IL-6/mL mm2/m2 bacteria/mL", "IL-6/mL|mm2/m2|bacteria|/|mL"),
         ("i.v. e.g. U.S.A. end.", "i.v.|e.g.|U.S.A.|end|."),
         ("1,200 and 1,2 and 10:30 2024-01-05", "1,200|and|1|,|2|and|10:30|2024-01-05"),
         ("p=.05 p<0.001 -2.5 3 -5 3-5 ±2", "p|=|.05|p|<|0.001|-2.5|3|-5|3-5|±2"),

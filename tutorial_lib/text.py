@@ -14,6 +14,7 @@ to_halfwidth           ``３．５％`` to ``3.5%``; Chinese ``，。：`` stay 
 normalize_unicode      NFC; NFKC on request: it also turns ``10³`` into ``103`` and ``5½`` into ``51⁄2``
 collapse_repeats       ``！！！`` to ``！``; ``+++`` stays: it is a finding, not excitement
 normalize_whitespace   one space, one line end
+chinese_punctuation    on request; ``发热,咳嗽`` to ``发热，咳嗽``, so that all records write one comma
 lowercase              on request; ``keep=`` protects words whose case carries meaning
 remove_punctuation     on request; never inside ``3.5``, ``120/80``, ``5-HT``
 mask_personal_data     on request; e-mail, ID, phone, date to ``[PHONE]`` and so on
@@ -55,6 +56,7 @@ __all__ = [
     "Vocabulary",
     "add_boundaries",
     "audit",
+    "chinese_punctuation",
     "clean",
     "collapse_repeats",
     "compose",
@@ -205,6 +207,21 @@ _HALF = {
     for code, half in _HALF_WITH_PUNCTUATION.items()
     if chr(code) == "．" or code not in {ord(character) for character in _CHINESE_PUNCTUATION}
 }
+
+
+def chinese_punctuation(text: str) -> str:
+    """Replace the ASCII marks ``, ; : ! ?`` beside a Chinese character, and a full stop after one, by the Chinese ones.
+
+    The other way round is ``to_halfwidth(text, punctuation=True)``: choose one of the two for all your texts.
+
+    >>> chinese_punctuation("发热,体温38.5℃,无咳嗽. BP 1,200")
+    '发热，体温38.5℃，无咳嗽。 BP 1,200'
+    """
+    return _ASCII_MARK.sub(lambda match: _CHINESE_MARKS[match[0]], _string(text))
+
+
+_CHINESE_MARKS = dict(zip(",;:!?.", "，；：！？。", strict=True))
+_ASCII_MARK = re.compile(rf"(?<=[{_HAN}])[,;:!?]|[,;:!?](?=[{_HAN}])|(?<=[{_HAN}])\.(?![.\w])")
 
 
 def normalize_unicode(text: str, *, form: str = "NFC") -> str:
@@ -532,14 +549,15 @@ def split_sentences(text: str, *, newlines: bool = True, abbreviations: Collecti
 # --- tokens ---
 
 _L = rf"[^\W\d_{_HAN}]"  # a letter of any script but Chinese; also ² and ½
-_C = rf"[^\W_{_HAN}\u0300-\u036f]|[\u0300-\u036f]"  # goes on inside a word: letters, digits, accents
+_C = rf"[^\W_{_HAN}]"  # goes on inside a word: letters and digits
+_END_OF_WORD = rf"{_C}*+(?:[\u0300-\u036f]++{_C}*+)*+"  # and accents that are characters of their own
 _PER = "dL|mL|μL|µL|uL|dl|ml|ul|L|l|kg|g|mg|m2|m²|mm3|mm³|min|h|hr|d|day|wk|s|sec|HPF|LPF"
 _RULES = (
     r"\[(?:PAD|UNK|BOS|EOS|MASK|CLS|SEP|EMAIL|ID|PHONE|DATE)\]",
     r"(?:[A-Za-z]\.){2,}",  # i.v., U.S.
-    rf"{_L}{{1,5}}(?:/(?:{_PER})(?!{_C}))+",  # mg/dL, mg/kg/day; not fever/cough
-    rf"{_L}(?:{_C})*(?:['’\-‐‑](?:{_C})+)*",  # words: COVID-19, don't, mmHg
-    rf"[0-9]+(?:-{_L}(?:{_C})*)+",  # 5-HT, 12-lead, 2-year-old
+    # Words (COVID-19, don't, mmHg), with what a short one is counted per: mg/dL, mg/kg/day; not fever/cough.
+    rf"{_L}{_END_OF_WORD}(?:['’\-‐‑]{_C}{_END_OF_WORD})*+(?:(?=/)(?<!{_L}{{6}})(?:/(?:{_PER})(?!{_C}))+)?",
+    rf"[0-9]++(?:-{_L}{_END_OF_WORD})++",  # 5-HT, 12-lead, 2-year-old
     r"[0-9]+(?:st|nd|rd|th)\b",
     r"(?<![\w)\]）.,%])[-−+±]?\d+(?:(?:[./:\-]|,(?=\d{3}(?!\d)))\d+)*",  # 3.5, 120/80, 1,200, 10:30, -2.5
     r"\d+(?:(?:[./:\-]|,(?=\d{3}(?!\d)))\d+)*",
