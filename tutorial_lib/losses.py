@@ -364,7 +364,9 @@ def ldam_loss(
     logits, _ = _class_input(logits, target, soft=False)
     margins = _class_weight("class_counts", margins, logits)
     weight = _class_weight("weight", weight, logits)
-    moved = (scale * logits).scatter_add_(1, target.unsqueeze(1), -scale * margins[target].unsqueeze(1))
+    # A softmax does not see a shift of the row, but a margin of 0.5 beside a logit of 1e4 would lose its digits.
+    moved = scale * (logits - logits.detach().amax(1, keepdim=True))
+    moved = moved.scatter_add_(1, target.unsqueeze(1), -scale * margins[target].unsqueeze(1))
     loss = _cross_entropy(moved, target)
     if weight is None:
         return _reduce(loss, reduction)
@@ -820,8 +822,9 @@ def _scales(x, y, weights, window, sigma, c1, c2) -> Tensor:
         if scale == len(weights) - 1:
             similarity = similarity * (2 * both + c1) / (means + c1)
         bar = similarity.flatten(2).mean(2)
-        # The slope of the power is infinite at 0: there, and below, 0 without a slope.
-        score = score * torch.where(bar > 0, bar.clamp_min(torch.finfo(bar.dtype).tiny) ** weight, 0.0)
+        # The slope of the power is infinite at 0: there, and below, it is 0 (to the power of 0, 1) without a slope.
+        power = bar.clamp_min(torch.finfo(bar.dtype).tiny) ** weight
+        score = score * torch.where(bar > 0, power, 0.0**weight)
     return score.mean(1)
 
 
@@ -915,10 +918,11 @@ def _check_number(name: str, value: float, *, low: float = 0.0, high: float = ma
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name} must be a number, got {value!r}") from None
     if not math.isfinite(number) or not (low < number <= high if open else low <= number <= high):
-        bound = "" if low == -math.inf else f" and {'above' if open else 'at least'} {low:g}"
-        raise ValueError(
-            f"{name} must be {f'in [{low:g}, {high:g}]' if high < math.inf else f'finite{bound}'}, got {value}"
-        )
+        if high < math.inf:
+            expected = f"in [{low:g}, {high:g}]"
+        else:
+            expected = "finite" if low == -math.inf else f"finite and {'above' if open else 'at least'} {low:g}"
+        raise ValueError(f"{name} must be {expected}, got {value}")
     return number
 
 
