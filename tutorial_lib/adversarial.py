@@ -25,7 +25,7 @@ import math
 import numbers
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import torch
@@ -60,60 +60,73 @@ class _Ball:
     def __init__(self, epsilon: float, kind: str, norm: str, batch_dim: int):
         self.epsilon, self.kind, self.norm, self.batch_dim = epsilon, kind, norm, batch_dim
 
-    def unit(self, gradients: list[Tensor]) -> list[Tensor]:
-        """The steepest direction of size 1; zero where the gradient is."""
+    def uphill(self, gradients: list[Tensor], keep: list[Tensor | None], length: float | Tensor) -> list[Tensor] | None:
+        """Steps of the given length along the gradients, 0 where those are 0; None if one is not finite."""
+        if self.kind == "l2":
+            # Seldom are the squares too large or too small for a float, and seldom is what came out of padding nan:
+            # look at the norms first. This reads the gradients once and writes the steps once.
+            tokens = [_token_norms(gradient, mask) for gradient, mask in zip(gradients, keep)]
+            sizes = self._sizes([token if mask is None else token * mask for token, mask in zip(tokens, keep)])
+            sound = [torch.isfinite(token).all() for token in tokens]
+            sound += [((size > 1e-15) & (size < 1e15)).all() for size in sizes]
+            if torch.stack(sound).all():
+                factors = [length / size if mask is None else length / size * mask for size, mask in zip(sizes, keep)]
+                return [gradient * factor for gradient, factor in zip(gradients, factors)]
+        gradients = _masked(gradients, keep)
+        if not _finite(*gradients):
+            return None
         if self.kind == "linf":
-            return [gradient.sign() for gradient in gradients]
-        largest, rest = self._norms(gradients)
-        # Divided twice: the product of the two factors leaves the range of a float before the quotient does.
-        return [g / _positive(a) / _positive(b) for g, a, b in zip(gradients, largest, rest)]
+            return [length * gradient.sign() for gradient in gradients]
+        largest = self._sizes(gradients, order=math.inf)
+        gradients = [gradient / _positive(each) for gradient, each in zip(gradients, largest)]
+        return [length * g / _positive(size) for g, size in zip(gradients, self._sizes(gradients))]
 
     def project(self, values: list[Tensor]) -> list[Tensor]:
-        """The nearest perturbations whose size is at most ``epsilon``."""
+        """Put the perturbations back into the ball, in place."""
         if math.isinf(self.epsilon):
             return values
         if self.kind == "linf":
-            return [value.clamp(-self.epsilon, self.epsilon) for value in values]
-        sizes = [a * b for a, b in zip(*self._norms(values))]
-        return [v * torch.where(size > self.epsilon, self.epsilon / size, 1.0) for v, size in zip(values, sizes)]
+            return [value.clamp_(-self.epsilon, self.epsilon) for value in values]
+        sizes = self._sizes(values)
+        return [v.mul_(torch.where(size > self.epsilon, self.epsilon / size, 1.0)) for v, size in zip(values, sizes)]
 
-    def random(self, values: list[Tensor], valid: list[Tensor | None], size: float, generator) -> list[Tensor]:
+    def random(self, zeros: list[Tensor], keep: list[Tensor | None], size: float, generator) -> list[Tensor]:
         """FreeLB's start: uniform in a cube whose corners have the given size."""
-        noise = [_uniform(value, generator) for value in values]
-        noise = _masked(noise, valid)
+        noise = [torch.empty_like(value).uniform_(-1, 1, generator=generator) for value in zeros]
+        noise = [value if mask is None else value * mask for value, mask in zip(noise, keep)]
         if self.kind == "linf":
             return [size * value for value in noise]
-        allowed = _masked([torch.ones_like(value) for value in noise], valid)
-        counts = self._reduce(allowed, torch.sum)
-        if self.norm == "batch":
-            counts = [torch.stack(counts).sum()] * len(counts)
-        return [size * value / _positive(count).sqrt() for value, count in zip(noise, counts)]
+        allowed = [torch.ones_like(v) if mask is None else torch.ones_like(v) * mask for v, mask in zip(zeros, keep)]
+        return [size * v / _positive(n) for v, n in zip(noise, self._sizes(allowed))]  # n: the square root of a count
 
-    def _norms(self, values: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The L2 norm as a product, largest entry times the norm of the rest, so that no square leaves its range."""
-        largest = self._reduce(values, lambda rows, dim: torch.linalg.vector_norm(rows, math.inf, dim=dim))
-        if self.norm == "batch":
-            largest = [torch.stack(largest).max()] * len(values)
-        scaled = [value / _positive(each) for value, each in zip(values, largest)]
-        rest = self._reduce(scaled, lambda rows, dim: torch.linalg.vector_norm(rows, dim=dim))
-        if self.norm == "batch":
-            rest = [torch.linalg.vector_norm(torch.stack(rest))] * len(rest)
-        return largest, rest
+    def _sizes(self, values: list[Tensor], order: float = 2.0) -> list[Tensor]:
+        """One norm a sample, with the dimensions of the values so that it broadcasts; or the same number for all."""
+        dims = [() if self.norm == "batch" else self._others(value) for value in values]
+        sizes = [
+            torch.linalg.vector_norm(value, order, dim=dim or None, keepdim=True)
+            if dim or self.norm == "batch"
+            else value.abs()
+            for value, dim in zip(values, dims)
+        ]
+        if self.norm == "batch" and len(values) > 1:
+            total = torch.linalg.vector_norm(torch.stack([size.flatten() for size in sizes]), order)
+            sizes = [total.view_as(size) for size in sizes]
+        return sizes
 
-    def _reduce(self, values: list[Tensor], function: Callable) -> list[Tensor]:
-        """One number a sample, shaped so that it broadcasts; per tensor 0-dimensional for a batch norm."""
-        reduced = []
-        for value in values:
-            if not value.numel():
-                reduced.append(value.new_zeros(()))
-            elif self.norm == "batch":
-                reduced.append(function(value.reshape(1, -1), dim=1).squeeze(0))
-            else:
-                rows = value.movedim(self.batch_dim, 0)
-                shape = [1] * value.ndim
-                shape[self.batch_dim] = -1
-                reduced.append(function(rows.reshape(len(rows), -1), dim=1).view(shape))
-        return reduced
+    def _others(self, value: Tensor) -> tuple[int, ...]:
+        return tuple(dim for dim in range(value.ndim) if dim != self.batch_dim % value.ndim)
+
+
+def _token_norms(gradient: Tensor, keep: Tensor | None) -> Tensor:
+    """What the norms over samples may be computed from: per token where a mask tells tokens apart."""
+    if keep is None or keep.shape[-1] != 1 or gradient.ndim == 1:
+        return gradient
+    return torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
+
+
+def _masked(values: list[Tensor], keep: list[Tensor | None]) -> list[Tensor]:
+    # Not a product: what came out of padding may be nan.
+    return [value if mask is None else torch.where(mask, value, 0.0) for value, mask in zip(values, keep)]
 
 
 def _positive(values: Tensor) -> Tensor:
@@ -121,19 +134,13 @@ def _positive(values: Tensor) -> Tensor:
     return torch.where(values > 0, values, 1.0)
 
 
-def _uniform(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.empty_like(like).uniform_(-1, 1, generator=generator)
-
-
-def _masked(values: list[Tensor], valid: list[Tensor | None]) -> list[Tensor]:
-    # where, not a product: what came out of padding may be nan.
-    return [value if keep is None else torch.where(keep, value, 0.0) for value, keep in zip(values, valid)]
-
-
 def _finite(*values: Tensor) -> bool:
     """Whether every entry is; one synchronisation with the device."""
-    largest = [torch.linalg.vector_norm(value.detach(), math.inf) for value in values if value.numel()]
-    return bool(torch.stack([torch.isfinite(each) for each in largest]).all())
+    norms = torch.stack([torch.linalg.vector_norm(value.detach()) for value in values])
+    if torch.isfinite(norms).all():
+        return True
+    # Each may be finite, and the sum of their squares not.
+    return all(bool(torch.isfinite(value).all()) for value in values)
 
 
 # --- The place: where the perturbation is added -----------------------------------------------------------------------
@@ -144,10 +151,9 @@ class _Activations:
 
     def __init__(self, model: nn.Module, module: nn.Module | None, name: str, padding_idx: int | None, mask: Mask):
         self.model, self.module, self.name, self.padding_idx, self.mask = model, module, name, padding_idx, mask
-        self.start: Callable | None = None
-        self.values: list[Tensor] | None = None  # to be added in the next pass; None: the first pass sets the shapes
-        self.leaves: list[Tensor] = []  # what was added in this pass
-        self.valid: list[Tensor | None] = []
+        self.start: Callable | None = None  # makes the perturbation of the first pass, if it is not 0
+        self.values: list[Tensor] = []  # the perturbation of this pass, a tensor a call
+        self.keep: list[Tensor | None] = []
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -160,17 +166,25 @@ class _Activations:
         finally:
             handle.remove()
 
-    def begin(self, values: list[Tensor] | None) -> None:
-        self.values, self.leaves = values, []
+    def begin(self, values: list[Tensor] | None, *, alone: bool) -> None:
+        """Values None: the first pass, which sets the shapes. Alone: no weight's gradient will be asked for."""
+        self.first, self.alone, self.calls = values is None, alone, 0
+        self.values, self.leaves, self.found = [] if values is None else values, [], {}
 
     def end(self) -> None:
-        if not self.leaves:
+        if not self.calls:
             raise RuntimeError(f"the closure did not call {self.name}: there was nothing to perturb")
-        if self.values is not None and len(self.leaves) != len(self.values):
+        if self.calls != len(self.values):
             raise RuntimeError(
-                f"{self.name} was called {len(self.values)} times in the first pass and {len(self.leaves)} times in "
+                f"{self.name} was called {len(self.values)} times in the first pass and {self.calls} times in "
                 "a later one: the closure must do the same each time"
             )
+
+    def differentiate(self, loss: Tensor) -> list[Tensor | None]:
+        if self.alone:  # then autograd computes no weight's gradient
+            return list(torch.autograd.grad(loss, self.leaves, allow_unused=True))
+        loss.backward()
+        return [self.found.get(call) for call in range(self.calls)]
 
     def _before(self, model: nn.Module, args: tuple) -> tuple:
         if not args:
@@ -187,34 +201,42 @@ class _Activations:
         if not isinstance(output, Tensor) or not output.is_floating_point():
             found = output.dtype if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"{self.name} must give one floating-point tensor to be perturbed, got {found}")
-        call = len(self.leaves)
-        if self.values is None:
-            self.valid.append(self._valid(output, tokens, call))
-            # At least single precision: a perturbation is small, and so are the squares of its gradient.
+        call, self.calls = self.calls, self.calls + 1
+        if self.first:
+            self.keep.append(self._keep(output, tokens, call))
+            # At least single precision: a perturbation is small, and so is the square of its gradient. Expanded: a
+            # tensor of zeros that takes no memory.
             dtype = torch.promote_types(output.dtype, torch.float32)
-            value = torch.zeros_like(output, dtype=dtype)
+            value = torch.zeros((), dtype=dtype, device=output.device).expand(output.shape)
             if self.start is not None:
-                (value,) = self.start([value], self.valid[-1:])
-        else:
-            value = self.values[call % len(self.values)]
-            if value.shape != output.shape:
-                raise RuntimeError(
-                    f"{self.name} gave {tuple(value.shape)} in the first pass and {tuple(output.shape)} in a later "
-                    "one: the closure must do the same each time"
-                )
-        leaf = value.detach().requires_grad_()
-        self.leaves.append(leaf)
-        return output + leaf.to(output.dtype)
+                (value,) = self.start([value], self.keep[-1:])
+            self.values.append(value)
+        value = self.values[call % len(self.values)]
+        if value.shape != output.shape:
+            raise RuntimeError(
+                f"{self.name} gave {tuple(value.shape)} in the first pass and {tuple(output.shape)} in a later one: "
+                "the closure must do the same each time"
+            )
+        if self.alone or not output.requires_grad:
+            value = value.detach().requires_grad_()
+            self.leaves.append(value)
+        # What an embedding puts out is its own, and adding 0 to it can be saved; another layer may hand on its input.
+        if not self.first or self.start is not None or value.requires_grad or type(self.module) is not nn.Embedding:
+            output = output + value.to(output.dtype)
+        if not self.alone and output.requires_grad:
+            # On the tensor, not a copy of it: right also if the model goes on to change it in place.
+            output.register_hook(lambda gradient: self.found.__setitem__(call, gradient))
+        return output
 
-    def _valid(self, output: Tensor, tokens: Tensor | None, call: int) -> Tensor | None:
+    def _keep(self, output: Tensor, tokens: Tensor | None, call: int) -> Tensor | None:
         """True where the output may be perturbed; None: everywhere."""
-        valid = None
+        keep = None
         if self.padding_idx is not None and not isinstance(self.module, nn.EmbeddingBag):  # a bag has left it out
             if not isinstance(tokens, Tensor) or tokens.is_floating_point() or tokens.shape != output.shape[:-1]:
                 raise ValueError(
                     f"padding_idx needs a layer that is called with tokens, and {self.name} was not; use mask"
                 )
-            valid = (tokens != self.padding_idx).unsqueeze(-1)
+            keep = (tokens != self.padding_idx).unsqueeze(-1)
         if self.mask is not None:
             masks = [self.mask] if isinstance(self.mask, Tensor) else list(self.mask)
             if len(masks) > 1 and call >= len(masks):
@@ -226,20 +248,17 @@ class _Activations:
                     f"{tuple(mask.shape)}; give a list with one mask for each call where they differ"
                 )
             mask = mask.to(output.device).bool().view(*mask.shape, *[1] * (output.ndim - mask.ndim))
-            valid = mask if valid is None else valid & mask
-        return valid
+            keep = mask if keep is None else keep & mask
+        return keep
 
 
 class _Weight:
     """Adds a perturbation to the weight of a layer, and puts the weight back bit for bit."""
 
     def __init__(self, weight: nn.Parameter, padding_idx: int | None):
-        self.weight, self.leaves, self.start = weight, [weight], None
-        self.values = None
-        keep = None
+        self.weight, self.start, self.keep = weight, None, [None]
         if padding_idx is not None:
-            keep = (torch.arange(len(weight), device=weight.device) != padding_idx).unsqueeze(-1)
-        self.valid = [keep]
+            self.keep = [(torch.arange(len(weight), device=weight.device) != padding_idx).unsqueeze(-1)]
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -257,19 +276,33 @@ class _Weight:
                 weight.requires_grad_(False)
                 weight.grad = old
 
-    def begin(self, values: list[Tensor] | None) -> None:
+    def begin(self, values: list[Tensor] | None, *, alone: bool) -> None:
+        self.alone, self.values = alone, values
         if values is None:
-            values = [torch.zeros_like(self.backup, dtype=torch.promote_types(self.backup.dtype, torch.float32))]
+            dtype = torch.promote_types(self.backup.dtype, torch.float32)
+            self.values = [torch.zeros((), dtype=dtype, device=self.backup.device).expand(self.backup.shape)]
             if self.start is None:
-                self.values = values
                 return
-            values = self.start(values, self.valid)
-        self.values = values
-        with torch.no_grad():
-            self.weight.copy_(self.backup + values[0])
+            self.values = self.start(self.values, self.keep)
+        torch.add(self.backup, self.values[0], out=self.weight.detach())
 
     def end(self) -> None:
         pass
+
+    def differentiate(self, loss: Tensor) -> list[Tensor | None]:
+        if self.alone:
+            return list(torch.autograd.grad(loss, [self.weight], allow_unused=True))
+        if self.weight.grad is None:
+            loss.backward()
+            return [self.weight.grad]
+        # Not .grad: it also holds what came before.
+        found = []
+        hook = self.weight.register_hook(found.append)
+        try:
+            loss.backward()
+        finally:
+            hook.remove()
+        return found or [None]
 
 
 # --- The passes -------------------------------------------------------------------------------------------------------
@@ -278,7 +311,7 @@ class _Weight:
 class _Passes:
     """Runs the closure several times over, each time at another perturbation and otherwise alike."""
 
-    def __init__(self, model: nn.Module, place, *, same_dropout: bool, scaler=None):
+    def __init__(self, model: nn.Module, place: _Activations | _Weight, *, same_dropout: bool, scaler=None):
         self.model, self.place = model, place
         self.scaler = scaler if scaler is not None and scaler.is_enabled() else None
         self.losses: list[Tensor] = []
@@ -302,64 +335,56 @@ class _Passes:
                 # Through .data: a graph that VAT.loss hands out must not mind.
                 buffer.data.copy_(value)
 
-    def run(self, closure: Callable, values: list[Tensor] | None) -> Tensor:
-        """What the closure returns at a perturbation."""
-        self.place.begin(values)
+    def step(self, closure: Callable, values: list[Tensor] | None, weight: float) -> list[Tensor] | None:
+        """Loss and :meth:`backward` at a perturbation."""
+        loss = self.run(closure, values, alone=weight == 0)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            found = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"closure must return the loss, a scalar tensor, got {found}")
+        if not loss.requires_grad:
+            raise ValueError("closure must return a loss that requires a gradient, got one without a graph")
+        self.losses.append(loss.detach().reshape(()))
+        return self.backward(loss, weight)
+
+    def run(self, closure: Callable, values: list[Tensor] | None, *, alone: bool) -> Tensor:
+        """What the closure returns at a perturbation; alone: no weight's gradient will be asked for."""
+        self.place.begin(values, alone=alone)
         # Weights that autocast has cast and kept would be used again: without a graph, or without the perturbation.
         torch.clear_autocast_cache()
-        with nullcontext() if self._first or self._replay is None else _replayed(*self._replay):
+        with ExitStack() as stack:
+            if alone and hasattr(self.model, "no_sync"):
+                stack.enter_context(self.model.no_sync())  # DistributedDataParallel must not wait for any
+            if not self._first and self._replay is not None:
+                stack.enter_context(_replayed(*self._replay))
             output = closure()
         self.place.end()
         if self._first:  # the later passes leave no trace in the running statistics
             self._statistics, self._first = _running_statistics(self.model), False
         return output
 
-    def step(self, closure: Callable, values: list[Tensor] | None, weight: float) -> list[Tensor] | None:
-        """Loss and :meth:`backward` at a perturbation."""
-        with self.alone() if weight == 0 else nullcontext():
-            loss = self.run(closure, values)
-            if not isinstance(loss, Tensor) or loss.numel() != 1:
-                found = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-                raise ValueError(f"closure must return the loss, a scalar tensor, got {found}")
-            if not loss.requires_grad:
-                raise ValueError("closure must return a loss that requires a gradient, got one without a graph")
-            self.losses.append(loss.detach().reshape(()))
-            return self.backward(loss, weight)
-
-    def alone(self):
-        """For a pass that asks for no weight's gradient: DistributedDataParallel must not wait for any."""
-        return self.model.no_sync() if hasattr(self.model, "no_sync") else nullcontext()
-
     def backward(self, loss: Tensor, weight: float) -> list[Tensor] | None:
-        """The perturbation's gradient, or None if it is not finite; with a weight also added to every ``.grad``."""
-        leaves, found = self.place.leaves, {}
+        """The perturbation's gradient, None if the loss is not finite; with a weight also added to every ``.grad``."""
         # Scaled also where only the direction counts: half precision would round its gradients to 0.
         total = loss if weight in (0, 1) else weight * loss
-        total = total if self.scaler is None else self.scaler.scale(total)
-        if weight:
-            # Hooks, not .grad: a weight's .grad also holds what earlier micro-batches left.
-            hooks = [leaf.register_hook(lambda g, k=k: found.__setitem__(k, g)) for k, leaf in enumerate(leaves)]
-            try:
-                total.backward()
-            finally:
-                for hook in hooks:
-                    hook.remove()
-        else:
-            # Asked for alone, autograd computes no weight's gradient.
-            found = dict(enumerate(torch.autograd.grad(total, leaves, allow_unused=True)))
-        gradients = [found.get(k) for k in range(len(leaves))]
+        gradients = self.place.differentiate(total if self.scaler is None else self.scaler.scale(total))
         if all(gradient is None for gradient in gradients):
             raise RuntimeError("the loss does not depend on the embedding: it has no direction to be perturbed in")
-        gradients = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, gradients)]
+        if not _finite(loss):
+            return None
+        gradients = [torch.zeros_like(v) if g is None else g for v, g in zip(self.place.values, gradients)]
         gradients = [g.to_dense() if g.layout != torch.strided else g for g in gradients]
-        gradients = [g.to(torch.promote_types(g.dtype, torch.float32)) for g in gradients]
-        gradients = _masked(gradients, self.place.valid)
-        return gradients if _finite(loss, *gradients) else None
+        return [g.to(torch.promote_types(g.dtype, torch.float32)) for g in gradients]
+
+    def sound(self, gradients: list[Tensor] | None) -> bool:
+        """Whether the gradients are finite, outside of padding."""
+        if gradients is None:
+            return False
+        return _finite(*gradients) or _finite(*_masked(gradients, self.place.keep))
 
     def result(self, weights: Sequence[float]) -> AdversarialStep:
+        # Also with weight 0: where the perturbation alone was asked for and the loss was nan, this is nan.
         loss = torch.stack([weight * loss for weight, loss in zip(weights, self.losses)]).sum()
-        values = self.place.leaves if isinstance(self.place, _Activations) else self.place.values
-        return AdversarialStep(loss, tuple(self.losses), tuple(value.detach() for value in values), False)
+        return AdversarialStep(loss, tuple(self.losses), tuple(v.detach() for v in self.place.values), False)
 
     def skipped(self, weights: Sequence[float]) -> AdversarialStep:
         self._restore_gradients()
@@ -442,9 +467,16 @@ class _Method:
             place = _Weight(self.module.weight, self.padding_idx)
         return _Passes(self.model, place, same_dropout=self.same_dropout, scaler=scaler)
 
-    def _step(self, values: list[Tensor], gradients: list[Tensor], alpha: float) -> list[Tensor]:
-        moved = [value + alpha * unit for value, unit in zip(values, self._ball.unit(gradients))]
-        return self._ball.project(moved)
+    def _ascend(self, passes: _Passes, gradients: list[Tensor] | None, alpha: float, start=None) -> list[Tensor] | None:
+        """The next perturbation, from the pass's own or from 0; None if there is no finite gradient."""
+        if gradients is None:
+            return None
+        if start is None:  # as long as it will be: nothing to project
+            return self._ball.uphill(gradients, passes.place.keep, min(alpha, self.epsilon))
+        steps = self._ball.uphill(gradients, passes.place.keep, alpha)
+        if steps is None:
+            return None
+        return self._ball.project([step.add_(value.detach()) for step, value in zip(steps, start)])
 
 
 class PGD(_Method):
@@ -563,10 +595,10 @@ class PGD(_Method):
             values = None
             for k, weight in enumerate(weights):
                 gradients = passes.step(closure, values, weight)
-                if gradients is None:
-                    return passes.skipped(weights)
                 if k < self.steps:
-                    values = self._step(_current(passes.place), gradients, self._alpha())
+                    values = self._ascend(passes, gradients, self._alpha(), start=values)
+                if values is None or (k == self.steps and not passes.sound(gradients)):
+                    return passes.skipped(weights)
             return passes.result(weights)
 
     def _alpha(self) -> float:
@@ -719,25 +751,21 @@ class FreeLB(_Method):
         size = self.epsilon if self.init is None else self.init
         # Seeded from outside: drawn from the global generator inside the first pass, the start would shift the dropout
         # masks of that pass alone.
-        seed = _seed(self.generator)
-        generators = {}
-
-        def start(values, valid):
-            device = values[0].device
-            if device not in generators:
-                generators[device] = torch.Generator(device).manual_seed(seed)
-            return self._ball.random(values, valid, size, generators[device])
-
+        draw = _draws(_seed(self.generator))
         passes = self._passes(mask, scaler)
-        passes.place.start = start if size else None
+        if size:
+            passes.place.start = lambda zeros, keep: self._ball.random(zeros, keep, size, draw(zeros[0].device))
         weights, values = [1 / self.steps] * self.steps, None
         with passes.opened():
             for k, weight in enumerate(weights):
                 gradients = passes.step(closure, values, weight)
-                if gradients is None:
-                    return passes.skipped(weights)
                 if k < self.steps - 1:
-                    values = self._step(_current(passes.place), gradients, alpha)
+                    start = passes.place.values if size else values
+                    values = self._ascend(passes, gradients, alpha, start=start)
+                    if values is None:
+                        return passes.skipped(weights)
+                elif not passes.sound(gradients):
+                    return passes.skipped(weights)
             return passes.result(weights)
 
 
@@ -841,30 +869,25 @@ class VAT(_Method):
         with self._passes(mask, scaler).opened() as passes:
             loss, sound = self._divergence(passes, closure)
             passes.losses.append(loss.detach())
-            if not sound or passes.backward(loss, weight) is None:
+            if not sound or not passes.sound(passes.backward(loss, weight)):
                 return passes.skipped([weight])
             return passes.result([weight])
 
     def _divergence(self, passes: _Passes, closure: Callable) -> tuple[Tensor, bool]:
         with torch.no_grad():
-            target = self._logits(passes.run(closure, None))
-        seed, generators, directions = _seed(self.generator), {}, []
-        for leaf in passes.place.leaves:
-            if leaf.device not in generators:
-                generators[leaf.device] = torch.Generator(leaf.device).manual_seed(seed)
-            directions.append(torch.empty_like(leaf).normal_(generator=generators[leaf.device]).detach())
-        directions = self._ball.unit(_masked(directions, passes.place.valid))
-        sound = True
+            target = self._logits(passes.run(closure, None, alone=True))
+        place, draw = passes.place, _draws(_seed(self.generator))
+        noise = [torch.empty_like(v).normal_(generator=draw(v.device)) for v in place.values]
+        directions, sound = self._ball.uphill(noise, place.keep, 1.0), True
         for _ in range(self.steps):
-            with passes.alone():
-                logits = self._logits(passes.run(closure, [self.xi * d for d in directions]))
-                gradients = passes.backward(_kl(target, logits, multilabel=self.multilabel), 0.0)
-            sound = gradients is not None
-            if not sound:
-                directions = [torch.zeros_like(d) for d in directions]
+            logits = self._logits(passes.run(closure, [self.xi * d for d in directions], alone=True))
+            gradients = passes.backward(_kl(target, logits, multilabel=self.multilabel), 0.0)
+            found = None if gradients is None else self._ball.uphill(gradients, place.keep, 1.0)
+            if found is None:
+                directions, sound = [torch.zeros_like(d) for d in directions], False
                 break
-            directions = self._ball.unit(gradients)
-        logits = self._logits(passes.run(closure, [self.epsilon * d for d in directions]))
+            directions = found
+        logits = self._logits(passes.run(closure, [self.epsilon * d for d in directions], alone=False))
         return _kl(target, logits, multilabel=self.multilabel), sound
 
     def _logits(self, logits: Tensor) -> Tensor:
@@ -933,19 +956,12 @@ def attack(
     passes, values = method._passes(mask), None
     with torch.enable_grad(), passes.opened(gradients=False):
         for _ in range(method.steps):
-            gradients = passes.step(closure, values, 0.0)
-            if gradients is None:
+            values = method._ascend(passes, passes.step(closure, values, 0.0), alpha, start=values)
+            if values is None:
                 raise FloatingPointError("the loss of the attack, or its gradient, is not finite")
-            values = method._step(_current(passes.place), gradients, alpha)
     with passes.place.attached():
-        passes.place.begin(values)
+        passes.place.begin(values, alone=False)
         yield tuple(values)
-
-
-def _current(place) -> list[Tensor]:
-    """The perturbation of the latest pass."""
-    values = place.leaves if isinstance(place, _Activations) else place.values
-    return [value.detach() for value in values]
 
 
 def _kl(target: Tensor, logits: Tensor, *, multilabel: bool) -> Tensor:
@@ -962,6 +978,18 @@ def _kl(target: Tensor, logits: Tensor, *, multilabel: bool) -> Tensor:
 def _seed(generator: torch.Generator | None) -> int:
     device = "cpu" if generator is None else generator.device
     return int(torch.randint(2**63 - 1, (), generator=generator, device=device))
+
+
+def _draws(seed: int) -> Callable[[torch.device], torch.Generator]:
+    """One generator for each device, all from one seed."""
+    generators = {}
+
+    def draw(device: torch.device) -> torch.Generator:
+        if device not in generators:
+            generators[device] = torch.Generator(device).manual_seed(seed)
+        return generators[device]
+
+    return draw
 
 
 def _find(model: nn.Module, embedding: nn.Module | str | None) -> tuple[nn.Module | None, str]:
