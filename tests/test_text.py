@@ -128,6 +128,7 @@ def han(text: str) -> str:
         (strip_tags, "a<!-- <b> -->c", "a c"),
         (strip_tags, "x<script>if (a<b) alert('发热')</script>y", "x y"),
         (strip_tags, "if a<b and c>d, p<0.05, <PHONE>, <3", "if a<b and c>d, p<0.05, <PHONE>, <3"),
+        (strip_tags, "<td nowrap>x</td><TD CLASS=a nowrap>y< b>", "\nx\n\ny< b>"),
         (strip_tags, "<<b>b>x", "x"),
         (remove_control, "\ufeff发\u200b热\x07\u202e!\x1fok\r\nx\ry\u2029z\tt", "发热! ok\nx\ny\nz\tt"),
         (remove_control, "soft\u00adware \ud83d 👍\ufe0f", "software  👍"),

@@ -29,7 +29,6 @@ import html
 import json
 import os
 import re
-import tempfile
 import unicodedata
 import warnings
 from collections import Counter
@@ -131,7 +130,7 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,7}|[A-Za-z][A-Za-z0-9]
 def strip_tags(text: str) -> str:
     """Remove HTML tags, comments, scripts and style sheets; tags that break a line become a line end.
 
-    A tag is a known HTML name with nothing but ``name=value`` pairs, so that ``if a<b and c>d``, ``p<0.05`` and
+    A tag is a known HTML name with ``name=value`` pairs or nothing, so that ``if a<b and c>d``, ``p<0.05`` and
     ``<PHONE>`` are left alone; and ``fever<br>cough`` does not become one word.
 
     >>> strip_tags('<p class="x">p<0.05<br>BMI <b>27</b></p>')
@@ -155,8 +154,8 @@ _INLINES = (
     "small span strike strong sub sup svg tt u var video"
 )
 _TAG = re.compile(
-    rf"<\s?/?(?:(?P<block>{'|'.join(_BLOCKS.split())})|{'|'.join(_INLINES.split())})"
-    r"""(?:\s+[\w:-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))*\s*/?>""",
+    rf"</?(?:(?P<block>{'|'.join(_BLOCKS.split())})|{'|'.join(_INLINES.split())})"
+    r"""(?:\s+(?:[\w:-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+)|nowrap|noshade|checked|selected|disabled|hidden))*\s*/?>""",
     re.IGNORECASE,
 )
 _INVISIBLE = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
@@ -1005,14 +1004,12 @@ class Vocabulary:
         """Write it as JSON: into a temporary file first, so that an older one is replaced wholly or not at all."""
         path = Path(path)
         content = json.dumps({"tokens": self.tokens[2:], "counts": self.counts[2:]}, indent=0)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(content)
+            temporary.write_text(content, encoding="utf-8")
             os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        finally:
+            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Vocabulary":
