@@ -96,12 +96,15 @@ def roi_align(
     if len(corners) == 0:
         return _nothing(features, corners, height, width)
 
-    table = _pixels(features)
+    table = _channels_last(features).flatten(0, 2)
     corners = corners.to(table.dtype) * scale - (0.5 if aligned else 0.0)
     start, size = corners[:, :2], corners[:, 2:] - corners[:, :2]
     if not aligned:
         size = size.clamp(min=1.0)
     first_pixel = image * (rows * columns)
+
+    def finish(out):
+        return _as_features(out.view(len(corners), height, width, -1).permute(0, 3, 1, 2), features)
 
     def pool(chosen, bins_y, bins_x, points):
         x = _taps(start[chosen, 0], size[chosen, 0], bins_x, columns, points)
@@ -109,7 +112,7 @@ def roi_align(
         return _weighted_sums(table, first_pixel[chosen], y, x, columns)
 
     if reduce == "mean":
-        return _channels_first(pool(slice(None), height, width, ratio), features, height, width)
+        return finish(pool(slice(None), height, width, ratio))
 
     with torch.no_grad():
         if ratio > 0:
@@ -130,8 +133,7 @@ def roi_align(
             parts.append(values.amax((1, 3)).flatten(0, 1))
             order.append(some)
     place = torch.cat(order).argsort()
-    out = torch.cat(parts).view(len(corners), -1)[place]
-    return _channels_first(out, features, height, width)
+    return finish(torch.cat(parts).view(len(corners), -1)[place])
 
 
 # Sample points whose values are held at a time when the largest of a bin is wanted.
@@ -174,23 +176,26 @@ def _taps(start, size, bins: int, length: int, ratio: int) -> _Taps:
 
 
 def _weighted_sums(table, first_pixel, y: _Taps, x: _Taps, columns: int):
-    boxes = len(first_pixel)
-    ny, nx = (taps.offsets.diff().view(boxes, -1) for taps in (y, x))
-    y0, x0 = (taps.offsets[:-1].view(boxes, -1) for taps in (y, x))
-    per_row = (ny[:, :, None] * nx[:, None, :]).flatten()
-    row = torch.arange(len(per_row), device=table.device).repeat_interleave(per_row)
-    offsets = F.pad(per_row.cumsum(0), (1, 0))
-    entry = torch.arange(len(row), device=table.device) - offsets[row]
+    """The values of all bins, (boxes · bins, C): each tap of y with each tap of x is one entry of a sparse matrix."""
+    with torch.no_grad():
+        boxes = len(first_pixel)
+        ny, nx = (taps.offsets.diff().view(boxes, -1) for taps in (y, x))
+        shape = (boxes, ny.shape[1], nx.shape[1])
+        # First every bin with its taps of y ("runs"), then every run with its taps of x.
+        in_bin = ny[:, :, None].expand(shape).flatten()
+        bin_, y_tap = _ragged(in_bin, y.offsets[:-1].view(boxes, -1, 1).expand(shape).flatten())
+        in_run = nx[:, None, :].expand(shape).flatten()[bin_]
+        run, x_tap = _ragged(in_run, x.offsets[:-1].view(boxes, 1, -1).expand(shape).flatten()[bin_])
+        line = first_pixel.repeat_interleave(shape[1] * shape[2])[bin_] + y.index[y_tap] * columns
+        index = line[run] + x.index[x_tap]
+        offsets = F.pad((in_bin * nx[:, None, :].expand(shape).flatten()).cumsum(0), (1, 0))
+    return _Gather.apply(y.weight[y_tap][run] * x.weight[x_tap], table, _Pattern(index, offsets, len(table)))
 
-    def spread(values):
-        return values.flatten()[row]
 
-    shape = (boxes, ny.shape[1], nx.shape[1])
-    step = spread(nx[:, None, :].expand(shape))
-    yi = spread(y0[:, :, None].expand(shape)) + entry // step
-    xi = spread(x0[:, None, :].expand(shape)) + entry % step
-    index = spread(first_pixel[:, None, None].expand(shape)) + y.index[yi] * columns + x.index[xi]
-    return _Gather.apply(y.weight[yi] * x.weight[xi], table, _Pattern(index, offsets, len(table)))
+def _ragged(counts, first):
+    """For rows of `counts` entries each: every entry's row, and its number counted from the row's `first`."""
+    row = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+    return row, torch.arange(len(row), device=counts.device) + (first + counts - counts.cumsum(0))[row]
 
 
 class _Pattern:
@@ -238,11 +243,12 @@ class _Products(torch.autograd.Function):
     def forward(ctx, left, right, pattern):
         ctx.save_for_backward(left, right)
         ctx.pattern = pattern
-        row = torch.arange(len(left), device=left.device).repeat_interleave(pattern.offsets.diff())
-        out = left.new_empty(len(row))
-        for part in torch.arange(len(row), device=left.device).split(1 << 15):
-            out[part] = torch.linalg.vecdot(left[row[part]], right[pattern.index[part]])
-        return out
+        values = left.new_zeros(len(pattern.index), requires_grad=True)
+        with torch.enable_grad():  # torch has these products as the gradient of its own weighted sums
+            out = F.embedding_bag(
+                pattern.index, right, pattern.offsets, mode="sum", per_sample_weights=values, include_last_offset=True
+            )
+        return torch.autograd.grad(out, values, left)[0]
 
     @staticmethod
     def backward(ctx, grad):
@@ -255,15 +261,16 @@ class _Products(torch.autograd.Function):
         return of_left, of_right, None
 
 
-def _pixels(features):
-    table = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
-    return table if table.dtype in (torch.float32, torch.float64) else table.float()
+def _channels_last(features):
+    """(N, H, W, C), in the type we compute in: a cell's channels lie side by side, and are read at once."""
+    table = features.permute(0, 2, 3, 1)
+    return (table if table.dtype in (torch.float32, torch.float64) else table.float()).contiguous()
 
 
-def _channels_first(rows, features, height, width):
-    out = rows.view(-1, height, width, features.shape[1]).permute(0, 3, 1, 2).to(features.dtype)
+def _as_features(out, features):
+    """In the features' dtype and order in memory."""
     last = features.is_contiguous(memory_format=torch.channels_last) and not features.is_contiguous()
-    return out if last else out.contiguous()
+    return out.to(features.dtype).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 # ---------------------------------------------------------------------------------------- RoI Pool
@@ -308,28 +315,126 @@ def roi_pool(
     if len(corners) == 0:
         return _nothing(features, corners, height, width)
 
-    table = _pixels(features)
+    table = _channels_last(features)
     with torch.no_grad():
         corners = _round(corners.to(table.dtype) * scale)
-        x0, x1 = _edges(corners[:, 0], corners[:, 2], width, columns)
-        y0, y1 = _edges(corners[:, 1], corners[:, 3], height, rows)
-        empty = ((y1 <= y0)[:, :, None] | (x1 <= x0)[:, None, :]).flatten()
-        best = place = None
-        for dy in range(max(1, int((y1 - y0).max()))):
-            y = torch.minimum(y0 + dy, y1 - 1).clamp(0, rows - 1)
-            for dx in range(max(1, int((x1 - x0).max()))):
-                x = torch.minimum(x0 + dx, x1 - 1).clamp(0, columns - 1)
-                index = image[:, None, None] * (rows * columns) + y[:, :, None] * columns + x[:, None, :]
-                index = index.flatten()
-                value = table[index]
-                if best is None:
-                    best, place = value, index[:, None].expand(value.shape).clone()
-                else:
-                    better = value > best
-                    best = torch.where(better, value, best)
-                    place = torch.where(better, index[:, None], place)
-    out = table.gather(0, place).masked_fill(empty[:, None], 0.0)
-    return _channels_first(out, features, height, width)
+        x = _edges(corners[:, 0], corners[:, 2], width, columns)
+        y = _edges(corners[:, 1], corners[:, 3], height, rows)
+        empty = ((y[1] <= y[0])[:, :, None] | (x[1] <= x[0])[:, None, :]).view(len(corners), -1, 1)
+    if table.requires_grad and torch.is_grad_enabled():
+        with torch.no_grad():
+            best = _largest(_keys(table), image, y, x, torch.int32)
+            place = best.neg_().add_(_LAST).view(len(corners), height * width, -1)
+            place += (image * (rows * columns)).to(torch.int32)[:, None, None]
+            place.masked_fill_(empty, len(features) * rows * columns)
+        # One more cell, for the empty bins: it is 0, and what flows back to it is lost.
+        out = _Read.apply(F.pad(table.flatten(0, 2), (0, 0, 0, 1)), place)
+    else:
+        out = _largest(table, image, y, x).view(len(corners), height * width, -1).masked_fill_(empty, 0).transpose(1, 2)
+    return _as_features(out.unflatten(2, (height, width)), features)
+
+
+_LAST = (1 << 31) - 1
+
+
+def _keys(table):
+    """Integers that order every channel's cells by value, and equal values by falling position; (N, H, W, C).
+
+    The high half orders by value, the low half is 2^31 - 1 less the position. So the largest key of a window tells
+    where the first of the largest values stands.
+    """
+    cells = table.detach().flatten(1, 2)
+    position = torch.arange(cells.shape[1], device=cells.device)[:, None]
+    if cells.dtype == torch.float64:  # no room for its bits: its rank instead
+        order = cells.sort(dim=1, descending=True, stable=True).indices
+        high = torch.empty_like(order).scatter_(1, order, position.flip(0).expand(order.shape))
+    else:
+        # A float's bits as an integer grow with it if those of the negative are turned round. Of the two zeros we
+        # want one, of the many nan the one that is above infinity.
+        bits = (cells + 0.0).masked_fill_(cells.isnan(), math.nan).view(torch.int32)
+        high = (bits ^ ((bits >> 31) & _LAST)).to(torch.int64)
+    return high.mul_(1 << 32).add_(_LAST - position).view(table.shape)
+
+
+class _Read(torch.autograd.Function):
+    """One cell for every bin and channel: from a table (cells, C) and places (boxes, bins, C) to (boxes, C, bins)."""
+
+    @staticmethod
+    def forward(ctx, table, place):
+        ctx.save_for_backward(place)
+        ctx.cells = len(table)
+        out = table.new_empty(place.transpose(1, 2).shape)
+        table = table.contiguous()
+        for some, index in _places(place):
+            out[some] = table.take(index).transpose(1, 2)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Spread.apply(grad, *ctx.saved_tensors, ctx.cells), None
+
+
+class _Spread(torch.autograd.Function):
+    """The transpose of `_Read`: every number is added to the cell it would be read from."""
+
+    @staticmethod
+    def forward(ctx, values, place, cells):
+        ctx.save_for_backward(place)
+        out = values.new_zeros(cells, values.shape[1])
+        for some, index in _places(place):
+            out.view(-1).scatter_add_(0, index.view(-1), values[some].transpose(1, 2).reshape(-1))
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Read.apply(grad, *ctx.saved_tensors), None, None
+
+
+def _places(place):
+    """Boxes by the handful, so that wide numbers stay in the cache, and their positions in the flat table."""
+    channels = place.shape[2]
+    channel = torch.arange(channels, device=place.device)
+    step = max(1, _GATHERED // place[0].numel())
+    for start in range(0, len(place), step):
+        some = slice(start, start + step)
+        yield some, torch.add(channel, place[some], alpha=channels)
+
+
+# Numbers gathered at a time: what is compared next is still in the cache.
+_GATHERED = 1 << 18
+
+
+def _largest(table, image, y, x, dtype=None):
+    """The largest entry of every bin, (boxes · bins, C); table is (N, H, W, C), what an empty bin gives is no matter.
+
+    Windows of 1, 2, 4, … cells are compared once for the whole map; two of them, overlapping, cover a bin's side.
+    """
+    rows, columns, channels = table.shape[1:]
+    y0, x0 = y[0].clamp(max=rows - 1), x[0].clamp(max=columns - 1)
+    y1, x1 = torch.maximum(y[1], y0 + 1), torch.maximum(x[1], x0 + 1)
+    y_level, x_level = (torch.frexp((end - first).double()).exponent - 1 for first, end in ((y0, y1), (x0, x1)))
+    kind = (64 * y_level[:, :, None] + x_level[:, None, :]).flatten()
+    out = table.new_empty(len(kind), channels, dtype=dtype)
+    tall, height = table, 1
+    for y_number in range(int(y_level.max()) + 1):
+        if y_number:
+            tall, height = torch.maximum(tall[:, :-height], tall[:, height:]), 2 * height
+        window, width = tall, 1
+        for x_number in range(int(x_level.max()) + 1):
+            if x_number:
+                window, width = torch.maximum(window[:, :, :-width], window[:, :, width:]), 2 * width
+            cells = window.reshape(-1, channels)
+            # A side of one cell is covered by one window.
+            tops = [(image[:, None] * window.shape[1] + y0) * window.shape[2]]
+            tops += [tops[0] + (y1 - height - y0) * window.shape[2]] if y_number else []
+            corner = [top[:, :, None] + left[:, None, :] for top in tops for left in (x0, x1 - width)[: 1 + x_number]]
+            corner = torch.stack(corner).flatten(1)
+            for bins in (kind == 64 * y_number + x_number).nonzero().squeeze(1).split(max(1, _GATHERED // channels)):
+                found = [cells.index_select(0, index) for index in corner[:, bins]]
+                for other in found[1:]:
+                    torch.maximum(found[0], other, out=found[0])
+                out.index_copy_(0, bins, found[0].to(out.dtype))
+    return out
 
 
 def _round(x):
@@ -344,7 +449,7 @@ def _edges(first, last, bins: int, length: int):
     number = torch.arange(bins, device=first.device)
     begin = (number * width[:, None]).floor() + first[:, None]
     end = ((number + 1) * width[:, None]).ceil() + first[:, None]
-    return (edge.clamp(0, length).to(torch.int64) for edge in (begin, end))
+    return begin.clamp(0, length).to(torch.int64), end.clamp(0, length).to(torch.int64)
 
 
 # ---------------------------------------------------------------------------------------- boxes
@@ -412,21 +517,35 @@ def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torc
     """
     _check_nms(boxes, scores, iou_threshold)
     order = scores.sort(descending=True, stable=True).indices
-    alive, kept = order, []
-    corners = boxes.detach()
-    limit = _below(iou_threshold, corners.dtype)
-    while len(alive):
-        first = alive[:_BLOCK]
-        chosen = first[_greedy(box_iou(corners[first], corners[first]) > limit)]
-        kept.append(chosen)
-        alive = alive[_BLOCK:]
-        if len(alive):
-            hit = (box_iou(corners[chosen], corners[alive]) > limit).any(0)
-            alive = alive[~hit]
+    limit = _below(iou_threshold, boxes.dtype)
+    # Coordinates and areas by falling score, one row each.
+    boxes = boxes.detach()[order]
+    rest = torch.cat((boxes, box_area(boxes)[:, None]), 1).T.contiguous()
+    kept = []
+    while len(order):
+        first, order = order[:_BLOCK], order[_BLOCK:]
+        block, rest = rest[:, :_BLOCK], rest[:, _BLOCK:]
+        stays = _greedy(_overlap(block, block, limit)).to(order.device)
+        kept.append(first[stays])
+        if len(order):
+            block = block[:, stays]
+            alive = torch.cat([~_overlap(block, part, limit).any(0) for part in rest.split(_STRIP, 1)])
+            alive = alive.nonzero().squeeze(1)
+            order, rest = order[alive], rest[:, alive]
     return torch.cat(kept) if kept else order
 
 
-_BLOCK = 256
+# Boxes decided at a time, and boxes compared with them at a time: what a comparison writes stays in the cache.
+_BLOCK, _STRIP = 256, 512
+
+
+def _overlap(these, others, limit):
+    """Whether the IoU is above the limit, (N, M), of boxes given as rows x1, y1, x2, y2, area."""
+    x1, y1, x2, y2, area = these[:, :, None]
+    wide = torch.minimum(x2, others[2]).sub_(torch.maximum(x1, others[0])).clamp_(min=0)
+    high = torch.minimum(y2, others[3]).sub_(torch.maximum(y1, others[1])).clamp_(min=0)
+    inter = wide.mul_(high)
+    return inter.div_(torch.add(area, others[4], out=high).sub_(inter)) > limit
 
 
 def _below(threshold: float, dtype: torch.dtype) -> torch.Tensor:
