@@ -908,4 +908,4 @@ def has_number(token: str) -> bool:
     >>> [has_number(token) for token in ("2.5", "B12", "三", "mg", "三叉")]
     [True, True, True, False, False]
     """
-    return any(map(str.isdigit, token)) or _CHINESE_NUMERAL.fullmatch(token) is not None
+    return any(char.isdigit() or char in "½¼¾⅓⅔" for char in token) or _CHINESE_NUMERAL.fullmatch(token) is not None

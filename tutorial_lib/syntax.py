@@ -32,15 +32,16 @@ _SMALL = frozenset(  # what is in lower case where it does not begin a sentence
     "the a an this that these those my your his her its our their he she it we they you some any no all both each "
     "every another one two three four five".split()
 )
-_MODALS = frozenset("will would can could may might must shall should".split())
+_MODALS = frozenset("will would can cannot could may might must shall should".split())
 _BE = frozenset("am is are was were be been being".split())
 _IRREGULAR = """\
-be was been|become became become|begin began begun|bite bit bitten|bring brought brought|build built built
-buy bought bought|catch caught caught|choose chose chosen|cut cut cut|do did done|draw drew drawn|drink drank drunk
-eat ate eaten|feel felt felt|find found found|forget forgot forgotten|get got got|give gave given|have had had
-hear heard heard|hide hid hidden|hit hit hit|hold held held|hurt hurt hurt|keep kept kept|know knew known|lead led led
-leave left left|let let let|lose lost lost|make made made|mean meant meant|meet met met|pay paid paid|put put put
-read read read|say said said|see saw seen|sell sold sold|send sent sent|set set set|show showed shown|shut shut shut
+be was been|become became become|begin began begun|bite bit bitten|bleed bled bled|bring brought brought
+build built built|buy bought bought|catch caught caught|choose chose chosen|cut cut cut|do did done
+draw drew drawn|drink drank drunk|eat ate eaten|feed fed fed|feel felt felt|find found found
+forget forgot forgotten|get got got|give gave given|have had had|hear heard heard|hide hid hidden|hit hit hit
+hold held held|hurt hurt hurt|keep kept kept|know knew known|lead led led|leave left left|let let let
+lose lost lost|make made made|mean meant meant|meet met met|pay paid paid|put put put|read read read
+say said said|see saw seen|sell sold sold|send sent sent|set set set|show showed shown|shut shut shut
 speak spoke spoken|spend spent spent|take took taken|teach taught taught|tell told told|think thought thought
 throw threw thrown|understand understood understood|wear wore worn|win won won|write wrote written"""
 _FORMS = [verb.split() for line in _IRREGULAR.split("\n") for verb in line.split("|")]
@@ -155,7 +156,7 @@ def _negated(tree: "_Tree", helpers: list[int]) -> bool:
 
 
 def _regular_past(word: str) -> bool:
-    return word.endswith("ed") and len(word) > 3 and word not in {"need", "feed", "bleed", "breed", "speed", "exceed"}
+    return word.endswith("ed") and len(word) > 3 and word not in {"need", "feed", "bleed", "exceed"}
 
 
 def _participle(word: str) -> str:
