@@ -503,6 +503,55 @@ def test_a_sample_of_padding_alone_stays_where_it_is():
     assert all(torch.isfinite(g).all() for g in gradients(model).values())
 
 
+@pytest.mark.parametrize("norm", ["sample", "batch"])
+def test_nan_behind_a_mask_harms_nothing_and_a_mask_may_cover_features(norm):
+    g = torch.randn(4, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ball = _Ball(2.0, "l2", norm, 0)
+    for shape in ((4, 5, 1), (4, 1, 1), (4, 5, 6)):
+        keep = torch.rand(shape, generator=torch.Generator().manual_seed(1)) < 0.6
+        keep[0] = False
+        expected = 2.0 * uphill(g, keep.double(), norm=norm)
+        torch.testing.assert_close(ball.uphill([g], [keep], 2.0)[0], expected)
+        bad = torch.where(keep, g, math.nan)
+        torch.testing.assert_close(ball.uphill([bad], [keep], 2.0)[0], expected)
+        (start,) = ball.random([g], [keep], 2.0, torch.Generator().manual_seed(0))
+        assert torch.equal(start != 0, keep.expand(4, 5, 6))
+        entries = keep.expand(4, 5, 6).double().sum(() if norm == "batch" else (1, 2), keepdim=True)
+        assert (start.abs() <= 2 / entries.sqrt() + 1e-12).all() and start.abs().max() > 1.5 / entries.max().sqrt()
+    g[2, 3, 1] = math.inf
+    assert ball.uphill([g], [None], 2.0) is None
+
+
+def test_a_layer_that_gives_one_number_a_sample():
+    model = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0), nn.Tanh())
+    x = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
+    for method in TRAINERS:
+        (r,) = (
+            method(model, "1", epsilon=0.1, **({"alpha": 1.0} if method is FreeLB else {}))
+            .backward(lambda: model(x).sum())
+            .perturbations
+        )
+        torch.testing.assert_close(r, torch.full((4,), 0.1))
+    (r,) = FreeLB(model, "1", epsilon=0.1, steps=1).backward(lambda: model(x).sum()).perturbations
+    assert 0.03 < r.abs().max() <= 0.1
+
+
+def test_a_layer_that_hands_on_its_input():
+    """The gradient that counts is that of what went through the layer, not of what ran round it."""
+
+    class Around(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Identity()
+
+        def forward(self, x):
+            return 5.0 * x + self.layer(x) * torch.tensor([3.0, 4.0])
+
+    model, x = Around(), torch.zeros(1, 2, requires_grad=True)
+    (r,) = FGM(model, "layer").backward(lambda: model(x).sum()).perturbations
+    torch.testing.assert_close(r, torch.tensor([[0.6, 0.8]]))
+
+
 class Pair(nn.Module):
     """Two sentences, one embedding."""
 

@@ -67,7 +67,7 @@ class _Ball:
             # look at the norms first. This reads the gradients once and writes the steps once.
             tokens = [_token_norms(gradient, mask) for gradient, mask in zip(gradients, keep)]
             sizes = self._sizes([token if mask is None else token * mask for token, mask in zip(tokens, keep)])
-            sound = [torch.isfinite(token).all() for token in tokens]
+            sound = [torch.isfinite(token).all() for token, mask in zip(tokens, keep) if mask is not None]
             sound += [((size > 1e-15) & (size < 1e15)).all() for size in sizes]
             if torch.stack(sound).all():
                 factors = [length / size if mask is None else length / size * mask for size, mask in zip(sizes, keep)]
@@ -93,11 +93,17 @@ class _Ball:
     def random(self, zeros: list[Tensor], keep: list[Tensor | None], size: float, generator) -> list[Tensor]:
         """FreeLB's start: uniform in a cube whose corners have the given size."""
         noise = [torch.empty_like(value).uniform_(-1, 1, generator=generator) for value in zeros]
-        noise = [value if mask is None else value * mask for value, mask in zip(noise, keep)]
+        # Counted in the mask, which is small: the norm of ones is the square root of their number.
+        keep = [
+            v.new_ones(v.shape if v.ndim == 1 else (*v.shape[:-1], 1))
+            if mask is None
+            else mask.to(v.dtype).expand(*v.shape[:-1], mask.shape[-1])
+            for v, mask in zip(zeros, keep)
+        ]
         if self.kind == "linf":
-            return [size * value for value in noise]
-        allowed = [torch.ones_like(v) if mask is None else torch.ones_like(v) * mask for v, mask in zip(zeros, keep)]
-        return [size * v / _positive(n) for v, n in zip(noise, self._sizes(allowed))]  # n: the square root of a count
+            return [value.mul_(size * mask) for value, mask in zip(noise, keep)]
+        counts = self._sizes([mask * math.sqrt(v.shape[-1] / mask.shape[-1]) for v, mask in zip(zeros, keep)])
+        return [value.mul_(size * mask / _positive(n)) for value, mask, n in zip(noise, keep, counts)]
 
     def _sizes(self, values: list[Tensor], order: float = 2.0) -> list[Tensor]:
         """One norm a sample, with the dimensions of the values so that it broadcasts; or the same number for all."""
