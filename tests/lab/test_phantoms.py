@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from tutorial_lib.lab.phantoms import Star, phantoms, random_star, star_distance
+from tutorial_lib.lab.phantoms import Star, cell_phantoms, instance_boxes, phantoms, random_star, star_distance
 
 
 def star_in(dims, seed, size=48):
@@ -190,3 +190,91 @@ def test_phantoms_bad_input():
     ):
         with pytest.raises(ValueError, match=message):
             phantoms(**({"count": 1, "seed": 0} | options))
+
+
+# --- many small cells -----------------------------------------------------------------------------------------------
+
+
+def test_every_cell_has_a_mask_of_one_piece_and_its_tight_box():
+    data = cell_phantoms(6, seed=0, cells=20)
+    for instances, boxes in zip(data.instances, data.boxes):
+        numbers = instances.unique().tolist()
+        assert numbers == list(range(len(boxes) + 1))
+        for number, box in enumerate(boxes, 1):
+            mask = (instances == number).numpy()
+            assert mask.sum() >= 12
+            rows, columns = np.nonzero(mask)
+            assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            pieces, _ = ndimage.label(mask)
+            assert np.bincount(pieces.ravel())[1:].max() > 0.9 * mask.sum()
+
+
+def test_a_cells_area_is_that_of_its_contour():
+    r"""Alone, a cell's area is that of R(theta): pi r^2 (1 + sum a_m^2 / 2), so between pi r^2 and 1.03 pi r^2."""
+    for r in (6.0, 12.0):
+        data = cell_phantoms(8, seed=1, cells=1, radius=(r, r))
+        area = (data.instances == 1).sum((1, 2)).double()
+        assert (area > 0.97 * math.pi * r**2).all() and (area < 1.06 * math.pi * r**2).all()
+        assert all(0.75 * 2 * r < side < 1.4 * 2 * r for box in data.boxes for side in (box[0, 2:] - box[0, :2]))
+
+
+def test_cells_lie_inside_the_image_and_touch_only_where_crowded():
+    apart = cell_phantoms(6, seed=2, cells=12, crowding=1.5)
+    touching = cell_phantoms(6, seed=2, cells=12, crowding=0.8)
+    for data, contacts in ((apart, False), (touching, True)):
+        for image in data.instances.numpy():
+            assert not image[[0, -1]].any() and not image[:, [0, -1]].any()
+        a, b = data.instances[:, :, 1:], data.instances[:, :, :-1]
+        assert bool(((a != b) & (a > 0) & (b > 0)).any()) == contacts
+
+
+def test_cells_are_brighter_than_what_surrounds_them():
+    data = cell_phantoms(4, seed=3, noise=0.0, bias=0.0)
+    for image, instances, boxes in zip(data.image[:, 0], data.instances, data.boxes):
+        background = image[instances == 0].median()
+        assert all(image[instances == k].median() > background + 0.5 for k in range(1, len(boxes) + 1))
+
+
+def test_cells_same_seed_same_arrays_and_more_rows_change_none():
+    np.random.seed(1)  # noqa: NPY002
+    few, more = cell_phantoms(2, seed=7), cell_phantoms(3, seed=7)
+    assert torch.equal(few.image, more.image[:2]) and torch.equal(few.instances, more.instances[:2])
+    assert all(torch.equal(a, b) for a, b in zip(few.boxes, more.boxes[:2]))
+    assert not torch.equal(few.image, cell_phantoms(2, seed=8).image)
+    none = cell_phantoms(2, seed=7, cells=0)
+    assert none.instances.max() == 0 and none.boxes[0].shape == (0, 4) and none.image.isfinite().all()
+    assert cell_phantoms(0, seed=7).image.shape == (0, 1, 96, 96)
+
+
+def test_cells_that_find_no_room_are_left_out():
+    data = cell_phantoms(2, seed=0, shape=(48, 48), cells=30, radius=(10.0, 12.0))
+    assert all(0 < len(boxes) < 8 for boxes in data.boxes)
+
+
+def test_cell_phantoms_bad_input():
+    for options, message in (
+        ({"count": -1}, "count must be"),
+        ({"seed": 0.5}, "seed must be"),
+        ({"shape": (96,)}, r"shape must be two sizes of at least 16"),
+        ({"shape": (40, 96)}, r"above 2.8 \* 16.0 \(radius\), got \(40, 96\)"),
+        ({"cells": -1}, "cells must be"),
+        ({"radius": (1.0, 5.0)}, "radius must be"),
+        ({"radius": (9.0, 5.0)}, "radius must be"),
+        ({"noise": math.nan}, "noise and bias must be"),
+        ({"bias": -1.0}, "noise and bias must be"),
+        ({"crowding": -0.1}, "crowding must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            cell_phantoms(**({"count": 1, "seed": 0} | options))
+
+
+def test_instance_boxes_bad_input_and_none():
+    assert instance_boxes(np.zeros((4, 5), int)).shape == (0, 4)
+    for image, message in (
+        (np.zeros((4, 4, 4), int), r"\(H, W\) image of whole numbers"),
+        (np.zeros((4, 4)), "whole numbers"),
+        (np.array([[0, -1]]), "at least 0"),
+        (np.array([[0, 2]]), "1 … 2, none missing; 1 is missing"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            instance_boxes(image)

@@ -1,6 +1,6 @@
-"""Phantoms in 2-D and 3-D: one smooth shape among look-alikes in noise, with its exact distance map.
+"""Phantoms: one smooth shape among look-alikes in 2-D or 3-D, with its exact distance map; and many small cells in 2-D.
 
-The shape is star-shaped around a centre: its surface lies, in each direction, at a radius that is a short series of
+The one shape is star-shaped around a centre: its surface lies, in each direction, at a radius that is a short series of
 cosines. So the distance to the surface can be computed to rounding error, from the formula and not from the pixels. A
 method that turns a mask into a distance map can be judged by it, and so can a network that predicts one.
 
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.polynomial.chebyshev import Chebyshev
+from scipy import ndimage
 from scipy.spatial import KDTree
 
 
@@ -121,6 +122,149 @@ def phantoms(
         distances[row, 0] = distance
     sdf = torch.from_numpy(distances)
     return Phantoms(torch.from_numpy(images), (sdf < 0).to(torch.uint8), sdf)
+
+
+class CellPhantoms(NamedTuple):
+    """What :func:`cell_phantoms` returns.
+
+    Attributes:
+        image: (N, 1, H, W) float32.
+        instances: (N, H, W) int64; 0 is background, k the k-th cell of that image.
+        boxes: N tensors (K_i, 4) float32, as :func:`instance_boxes` gives them; row k - 1 belongs to instance k.
+    """
+
+    image: torch.Tensor
+    instances: torch.Tensor
+    boxes: list[torch.Tensor]
+
+
+def cell_phantoms(
+    count: int,
+    *,
+    seed: int,
+    shape: Sequence[int] = (96, 96),
+    cells: int = 10,
+    radius: tuple[float, float] = (4.0, 16.0),
+    noise: float = 0.25,
+    bias: float = 0.3,
+    crowding: float = 0.95,
+) -> CellPhantoms:
+    r"""Make images of many cells of several sizes, as a microscope shows nuclei, each with its own mask and box.
+
+    A cell is what lies within :math:`R(\theta) = r\,(1 + \sum_{m=2}^{4} a_m \cos(m\theta + \varphi_m))` of its centre,
+    with \|a_m\| at most 0.35 / m and log r uniform. Where two cells meet, a pixel belongs to the one it lies deeper in.
+
+    .. math:: image = s + bias \cdot f + noise \cdot \epsilon, \qquad \text{then mean 0, deviation 1}
+
+    s is a cell's brightness, from 0.5 to 1, with an edge one pixel wide; f a plane of random slope, the noise
+    :math:`\epsilon` normal. Row i depends on ``seed`` and i only.
+
+    Args:
+        count: N, at least 0.
+        seed: a whole number of at least 0; same seed, same arrays.
+        shape: (H, W), each at least 16 and more than 2.8 times the largest radius.
+        cells: how many cells are tried for an image; where there is no room for another, there are fewer.
+        radius: smallest and largest r in pixels, at least 2.
+        noise: deviation of the noise, at least 0; the brightest cell is 1.
+        bias: strength of the slope, at least 0.
+        crowding: centres are farther apart than this share of their radii's sum; below 1 cells may touch.
+
+    Returns:
+        :class:`CellPhantoms` ``(image, instances, boxes)``. Every cell has at least 12 pixels.
+
+    Raises:
+        ValueError: if an argument is not as described.
+
+    >>> image, instances, boxes = cell_phantoms(2, seed=0)
+    >>> image.shape, [len(box) for box in boxes] == instances.amax((1, 2)).tolist()
+    (torch.Size([2, 1, 96, 96]), True)
+    """
+    shape, (small, large) = tuple(shape), radius
+    if count < 0 or count != int(count):
+        raise ValueError(f"count must be a whole number of at least 0, got {count}")
+    if seed < 0 or seed != int(seed):
+        raise ValueError(f"seed must be a whole number of at least 0, got {seed}")
+    if not 2 <= small <= large < math.inf:
+        raise ValueError(f"radius must be two sizes in pixels, 2 <= smallest <= largest, got {radius}")
+    if len(shape) != 2 or any(size < 16 or size <= 2.8 * large or size != int(size) for size in shape):
+        raise ValueError(f"shape must be two sizes of at least 16 and above 2.8 * {large} (radius), got {shape}")
+    if cells < 0 or cells != int(cells):
+        raise ValueError(f"cells must be a whole number of at least 0, got {cells}")
+    if not (0 <= noise < math.inf and 0 <= bias < math.inf):
+        raise ValueError(f"noise and bias must be finite and at least 0, got {noise} and {bias}")
+    if not 0 <= crowding < math.inf:
+        raise ValueError(f"crowding must be finite and at least 0, got {crowding}")
+    images = np.empty((count, 1, *shape), np.float32)
+    instances = np.zeros((count, *shape), np.int64)
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5  # here a pixel's centre is at one half, as boxes want it
+    for row in range(count):
+        rng = np.random.default_rng([seed, row])
+        depth = _cell_depths(y, x, _place_cells(shape, cells, (small, large), crowding, rng), rng)
+        bright = rng.uniform(0.5, 1, len(depth))[:, None, None] * np.clip(depth + 0.5, 0, 1)
+        slope = rng.uniform(-1, 1, 2)
+        plane = slope[0] * (y / shape[0] - 0.5) + slope[1] * (x / shape[1] - 0.5)
+        image = bright.max(0, initial=0) + bias * plane + noise * rng.normal(size=shape)
+        images[row, 0] = (image - image.mean()) / max(image.std(), 1e-12)
+        number = 0
+        owner = np.where(depth.max(0, initial=-1) > 0, depth.argmax(0) if len(depth) else 0, -1)
+        for cell in range(len(depth)):
+            mask = owner == cell
+            if mask.sum() >= 12:
+                number += 1
+                instances[row][mask] = number
+    boxes = [torch.from_numpy(instance_boxes(image)) for image in instances]
+    return CellPhantoms(torch.from_numpy(images), torch.from_numpy(instances), boxes)
+
+
+def instance_boxes(instances: np.ndarray) -> np.ndarray:
+    """Return the tightest box around each instance of a label image.
+
+    Args:
+        instances: (H, W) whole numbers; 0 is background, and the instances are 1 … K, none missing.
+
+    Returns:
+        (K, 4) float32 (x1, y1, x2, y2) in pixels, where pixel column j reaches from j to j + 1.
+
+    Raises:
+        ValueError: if ``instances`` is not such an image.
+
+    >>> instance_boxes(np.array([[0, 1, 1], [0, 1, 0], [2, 0, 0]])).tolist()
+    [[1.0, 0.0, 3.0, 2.0], [0.0, 2.0, 1.0, 3.0]]
+    """
+    instances = np.asarray(instances)
+    if instances.ndim != 2 or not np.issubdtype(instances.dtype, np.integer) or instances.min(initial=0) < 0:
+        raise ValueError(
+            f"instances must be an (H, W) image of whole numbers of at least 0, got {instances.dtype} {instances.shape}"
+        )
+    places = ndimage.find_objects(instances)
+    if None in places:
+        raise ValueError(f"instances must be 1 … {len(places)}, none missing; {places.index(None) + 1} is missing")
+    boxes = [(columns.start, rows.start, columns.stop, rows.stop) for rows, columns in places]
+    return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def _place_cells(shape, cells, radius, crowding, rng):
+    """Centres (y, x) and radii, (K, 3): the drawn cells that have room, each wholly in the image (R is below 1.4 r)."""
+    placed = []
+    for _ in range(40 * cells):
+        if len(placed) == cells:
+            break
+        r = np.exp(rng.uniform(*np.log(radius)))
+        y, x = rng.uniform(1.4 * r, np.array(shape) - 1.4 * r)
+        if all(math.hypot(y - v, x - u) > crowding * (r + s) for v, u, s in placed):
+            placed.append((y, x, r))
+    return np.array(placed).reshape(-1, 3)
+
+
+def _cell_depths(y, x, placed, rng):
+    """How deep each pixel lies in each cell, along the ray from its centre: (K, H, W) pixels, negative outside."""
+    order = np.arange(2, 5)
+    amplitude = rng.uniform(-1, 1, (len(placed), 3)) * 0.35 / order
+    phase = rng.uniform(0, 2 * np.pi, (len(placed), 3))
+    centre_y, centre_x, r = placed.T[:, :, None, None]
+    angle = np.arctan2(y - centre_y, x - centre_x)
+    waves = sum(amplitude[:, j, None, None] * np.cos(m * angle + phase[:, j, None, None]) for j, m in enumerate(order))
+    return r * (1 + waves) - np.hypot(y - centre_y, x - centre_x)
 
 
 def random_star(shape: Sequence[int], rng: np.random.Generator) -> Star:
