@@ -215,7 +215,7 @@ def test_binary_softmax_is_sigmoid_of_the_difference():
 
 
 def test_ldam_against_numpy():
-    """The paper's equations 10 and 11, sample by sample."""
+    """The paper's formula, sample by sample."""
     logits, target = samples(shape=(2,))
     margins = 0.4 * np.array([(min(COUNTS) / n) ** 0.25 for n in COUNTS])
     weights = [0.5, 1.0, 2.0, 4.0]
@@ -249,7 +249,7 @@ def test_ldam_at_margin_0_is_scaled_cross_entropy():
 
 
 def test_margins_and_weights_known_answers():
-    """HAM10000: margins as FACTS of the paper's reading has them, from the seven counts."""
+    """The margins of HAM10000's seven classes, from their counts; the rest by the formulas."""
     ham = ldam_margins([6705, 1113, 1099, 514, 327, 142, 115])
     np.testing.assert_allclose(ham, [0.181, 0.283, 0.284, 0.344, 0.385, 0.474, 0.500], atol=5e-4)
     assert ldam_margins(np.array([16, 1]), max_margin=1.0).tolist() == [0.5, 1.0]

@@ -61,7 +61,8 @@ def focal_loss(
     .. math:: L = -\sum_c y_c\, \alpha_c\, (1 - p_c)^\gamma \log p_c, \qquad p = \mathrm{softmax}(x)
 
     With class indices only the true class is left of the sum. :math:`\gamma = 0` is cross-entropy. The power is taken
-    sample by sample, before any mean: of a mean it would only scale the learning rate.
+    sample by sample, before any mean: of a mean it would only scale the learning rate. (kornia and MONAI have the same
+    terms; their mean is over the classes too, so it is C times smaller.)
 
     A class that the batch does not hold adds no term; its logits are still pushed down by the others' terms.
 
@@ -160,7 +161,8 @@ def _focus(entropy: Tensor, gamma: float) -> Tensor:
 
 
 # Both functions below make, with the loss, the array that the gradient needs, and give it away at the first backward
-# pass. A second pass (retain_graph), or one that is differentiated itself, makes it anew from the logits.
+# pass. A second pass (retain_graph), or one that is differentiated itself, makes it anew from the logits. torch.vmap
+# does not know them.
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -247,7 +249,7 @@ def ldam_margins(class_counts: Sequence[int] | Tensor, *, max_margin: float = 0.
 
     References:
         Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, NeurIPS 2019
-        (arXiv:1906.07413), equation 11.
+        (arXiv:1906.07413), section 3.2.
 
     >>> ldam_margins([10000, 625, 16]).tolist()
     [0.1, 0.2, 0.5]
@@ -352,7 +354,7 @@ def ldam_loss(
         ValueError: if shapes or types do not fit, a target or a count is out of range, or an option is.
 
     References:
-        Cao et al., NeurIPS 2019 (arXiv:1906.07413), equations 10 and 11.
+        Cao et al., NeurIPS 2019 (arXiv:1906.07413), section 3.2.
 
     >>> cosines = torch.tensor([[0.5, 0.0]])
     >>> [round(float(ldam_loss(cosines, torch.tensor([c]), class_counts=[16, 1], scale=4.0)), 4) for c in (0, 1)]
@@ -394,15 +396,14 @@ def lmf_loss(
 
     .. math:: L_{LMF} = \alpha\, L_{LDAM} + \beta\, L_{focal}
 
-    =======================  =======================================  ==============================================
-    what                     the paper                                its published code
-    =======================  =======================================  ==============================================
-    :math:`\alpha, \beta`    1, 1                                     1.5, 1
-    :math:`\gamma`           not said                                 1.5
-    class weights            none                                     ``weight="margins"``: the margins once more,
-                                                                      as class weights of both terms
-    head                     not said                                 ``nn.Linear``, so unbounded logits times 30
-    =======================  =======================================  ==============================================
+    =======================  ==================  ===================================================================
+    what                     the formula         the published code
+    =======================  ==================  ===================================================================
+    :math:`\alpha, \beta`    1, 1                1.5, 1
+    :math:`\gamma`           open                1.5
+    class weights            none                ``weight="margins"``: the margins once more, for both terms
+    head                     open                ``nn.Linear``, so unbounded logits times 30
+    =======================  ==================  ===================================================================
 
     LDAM's weighted mean is divided by the sum of the weights and focal's is not, as in the code: ``"margins"``
     therefore also makes the focal term smaller against the other, by about the mean margin.
@@ -520,7 +521,7 @@ def soft_f1_loss(logits: Tensor, target: Tensor, *, double: bool = True, reducti
         ValueError: if shapes or types do not fit, or a target is out of range.
 
     References:
-        The double form is known from ashrefm/multi-label-soft-f1 (2019).
+        The double form is known from the repository ashrefm/multi-label-soft-f1.
 
     >>> sure = torch.tensor([[40.0, -40.0], [-40.0, 40.0]])
     >>> soft_f1_loss(sure, sure > 0).item(), soft_f1_loss(sure, sure < 0).item()
@@ -730,6 +731,9 @@ def ms_ssim(
     Means, variances and covariance are taken in a Gaussian window that stays inside the image. The bars are means
     over positions, for each image and channel alone. From scale to scale 2x2 pixels become one; of an odd number the
     last is left out. :math:`C_i = (k_i\, R)^2` with the data range R.
+
+    Where libraries differ: pytorch-msssim has the same formula, but of an odd number of pixels it pads with zeros;
+    torchmetrics takes the last bar over a padded border as well, the others not, and over all channels at once.
 
     A scale whose bar is not positive (opposite structure) makes the image's score 0 and its gradient 0, never NaN.
 
