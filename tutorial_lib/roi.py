@@ -47,8 +47,8 @@ def roi_align(
     r"""Read a fixed grid of values from every box of a feature map, without rounding the box.
 
     The box, $\text{scale}\cdot(x_1, y_1, x_2, y_2) - o$ in cells, is cut into h × w equal bins. In each bin lie
-    $n_y n_x$ sample points, at $(i+\tfrac12)/n$ of its height and width. A point's value is interpolated bilinearly from
-    the four cells around it; the bin's value is the points' mean (or maximum):
+    $n_y n_x$ sample points, at $(i+\tfrac12)/n$ of its height and width. A point's value is interpolated bilinearly
+    from the four cells around it; the bin's value is the points' mean (or maximum):
 
     $$out_{kcpq} = \frac{1}{n_y n_x}\sum_{i,j} \sum_{r,s} \max(0, 1-|y_{pi}-r|)\,\max(0, 1-|x_{qj}-s|)\,F_{crs}$$
 
@@ -77,7 +77,8 @@ def roi_align(
 
     Raises:
         ValueError: features that are not floating (N, C, H, W); a wrong shape or device of boxes, an image number that
-            is no whole number in 0 … N-1, nan or infinity, x2 < x1 or y2 < y1; a size, scale or `reduce` that cannot be.
+            is no whole number in 0 … N-1, nan or infinity, x2 < x1 or y2 < y1; a size, scale or `reduce` that cannot
+            be.
 
     Reference: He, Gkioxari, Dollár, Girshick, "Mask R-CNN", ICCV 2017, arXiv 1703.06870, section 3 (RoIAlign).
 
@@ -163,11 +164,14 @@ def _taps(start, size, bins: int, length: int, ratio: int) -> _Taps:
         box, bin_ = row // bins, row % bins
     position = start[box] + bin_ * width[box] + (number + 0.5) * width[box] / count[box]
     with torch.no_grad():
-        inside = (position >= -1.0) & (position <= length)
+        inside = ((position >= -1.0) & (position <= length)).nonzero().squeeze(1)
+        row, box = row[inside], box[inside]
+    position = position[inside]
+    with torch.no_grad():
         low = position.clamp(0, length - 1).floor().to(torch.int64)
         high = (low + 1).clamp(max=length - 1)
     fraction = position.clamp(0, length - 1) - low
-    weight = torch.stack((1 - fraction, fraction), 1) * (inside / count[box])[:, None]
+    weight = torch.stack((1 - fraction, fraction), 1) / count[box, None]
     key = torch.stack((low, high), 1) + row[:, None] * length
     key, inverse = key.flatten().unique(return_inverse=True)
     weight = torch.zeros_like(key, dtype=weight.dtype).index_add(0, inverse, weight.flatten())
@@ -246,7 +250,12 @@ class _Products(torch.autograd.Function):
         values = left.new_zeros(len(pattern.index), requires_grad=True)
         with torch.enable_grad():  # torch has these products as the gradient of its own weighted sums
             out = F.embedding_bag(
-                pattern.index, right, pattern.offsets, mode="sum", per_sample_weights=values, include_last_offset=True
+                pattern.index,
+                right.detach(),
+                pattern.offsets,
+                mode="sum",
+                per_sample_weights=values,
+                include_last_offset=True,
             )
         return torch.autograd.grad(out, values, left)[0]
 
