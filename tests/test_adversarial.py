@@ -3,6 +3,7 @@
 import copy
 import math
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -702,18 +703,21 @@ def test_an_output_that_is_changed_in_place():
     torch.testing.assert_close(r, uphill(g, (tokens != 0)[..., None]))
 
 
+class Language(nn.Module):
+    """The embedding is the output layer, too."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.out = nn.Embedding(20, 6), nn.Linear(6, 20, bias=False)
+        self.out.weight = self.words.weight
+        self.double()
+
+    def forward(self, tokens, r=0.0):
+        return self.out(torch.tanh(self.words(tokens) + r)).transpose(1, 2)
+
+
 def test_tied_weights_are_perturbed_at_the_lookup_alone():
-    class Language(nn.Module):
-        def __init__(self):
-            super().__init__()
-            torch.manual_seed(0)
-            self.words, self.out = nn.Embedding(20, 6), nn.Linear(6, 20, bias=False)
-            self.out.weight = self.words.weight
-            self.double()
-
-        def forward(self, tokens, r=0.0):
-            return self.out(torch.tanh(self.words(tokens) + r)).transpose(1, 2)
-
     model, (tokens, _) = Language(), batch()
     closure = lambda r=0.0: F.cross_entropy(model(tokens, r), tokens.roll(1, 1))  # noqa: E731
     leaf = torch.zeros(5, 7, 6, dtype=torch.float64, requires_grad=True)
@@ -892,6 +896,22 @@ def test_training_under_autocast_with_a_scaler(method, space, inside):
         scaler.update()
         losses.append(float(F.cross_entropy(model(tokens), target).detach()))
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_autocast_does_not_keep_a_weight_that_was_perturbed():
+    """Around several passes it keeps what it has cast; here the output layer is perturbed with the embedding."""
+    tokens, _ = batch()
+    losses = []
+    for inside in (True, False):
+        model = Language().float()
+
+        def closure(model=model, inside=inside):
+            with torch.autocast("cpu", torch.bfloat16, enabled=inside or torch.is_autocast_enabled("cpu")):
+                return F.cross_entropy(model(tokens).float(), tokens.roll(1, 1))
+
+        with nullcontext() if inside else torch.autocast("cpu", torch.bfloat16):
+            losses.append(FGM(model, space="weight", epsilon=20.0).backward(closure).losses)
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

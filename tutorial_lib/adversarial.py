@@ -25,7 +25,7 @@ import math
 import numbers
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -357,11 +357,7 @@ class _Passes:
         self.place.begin(values, alone=alone)
         # Weights that autocast has cast and kept would be used again: without a graph, or without the perturbation.
         torch.clear_autocast_cache()
-        with ExitStack() as stack:
-            if alone and hasattr(self.model, "no_sync"):
-                stack.enter_context(self.model.no_sync())  # DistributedDataParallel must not wait for any
-            if not self._first and self._replay is not None:
-                stack.enter_context(_replayed(*self._replay))
+        with nullcontext() if self._first or self._replay is None else _replayed(*self._replay):
             output = closure()
         self.place.end()
         if self._first:  # the later passes leave no trace in the running statistics
@@ -928,7 +924,7 @@ def attack(
         model, embedding, epsilon, norm, ball, batch_dim, padding_idx: as for :class:`PGD`.
         closure: computes the loss that the attack raises.
         steps: K; 1 is one step of length ``epsilon``.
-        alpha: length of a step; ``None``: ``epsilon`` for one step, 2.5 ``epsilon`` / ``steps`` for more.
+        alpha: length of a step; ``None``: 2.5 ``epsilon`` / ``steps``, but never beyond the ball.
         mask: as for :meth:`PGD.backward`.
 
     Yields:
@@ -958,11 +954,10 @@ def attack(
             batch_dim=batch_dim,
             padding_idx=padding_idx,
         )
-    alpha = method._alpha() if alpha is not None or steps > 1 else method.epsilon
     passes, values = method._passes(mask), None
     with torch.enable_grad(), passes.opened(gradients=False):
         for _ in range(method.steps):
-            values = method._ascend(passes, passes.step(closure, values, 0.0), alpha, start=values)
+            values = method._ascend(passes, passes.step(closure, values, 0.0), method._alpha(), start=values)
             if values is None:
                 raise FloatingPointError("the loss of the attack, or its gradient, is not finite")
     with passes.place.attached():
