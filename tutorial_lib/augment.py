@@ -120,9 +120,6 @@ class _Marked(str):
     __slots__ = ("place", "text")
 
 
-_STRINGS = {str, _Marked}
-
-
 # ---------------------------------------------------------------------------------------- protected tokens
 
 
@@ -145,8 +142,12 @@ class protect:
         self._functions = tuple(rule for rule in rules if callable(rule))
 
     def __call__(self, token: str) -> bool:
-        words = self._words
-        return token in words or token.lower() in words or any(rule(token) for rule in self._functions)
+        if token in self._words or token.lower() in self._words:
+            return True
+        for rule in self._functions:
+            if rule(token):
+                return True
+        return False
 
 
 def is_punctuation(token: str) -> bool:
@@ -155,7 +156,7 @@ def is_punctuation(token: str) -> bool:
     >>> [is_punctuation(token) for token in (".", "。", "...", "mg", "5", "don't")]
     [True, True, True, False, False, False]
     """
-    return not any(map(str.isalnum, token))
+    return not (token.isalnum() or any(map(str.isalnum, token)))
 
 
 #: Numbers, units and negations: what a clinical text must not lose.
@@ -163,9 +164,9 @@ CLINICAL = protect(has_number, UNITS, NEGATIONS)
 
 
 def _rule(keep: Keep) -> Callable[[str], bool] | None:
-    if keep is None or isinstance(keep, protect):
+    if keep is None or callable(keep):
         return keep
-    if isinstance(keep, str) or not (callable(keep) or isinstance(keep, Collection)):
+    if isinstance(keep, str) or not isinstance(keep, Collection):
         raise ValueError(f"keep must be a collection of words, a function of a token, or None, got {keep!r}")
     return protect(keep)
 
@@ -186,9 +187,11 @@ def _start(tokens: Sequence[str], rng: random.Random) -> list[str]:
     if not isinstance(rng, random.Random):
         raise ValueError(f"rng must be a random.Random, got {type(rng).__name__}")
     copy = list(tokens)
-    if not {*map(type, copy)} <= _STRINGS and not all(isinstance(token, str) for token in copy):
+    try:
+        "".join(copy)  # the fastest way to ask whether all are strings
+    except TypeError:
         wrong = next(token for token in copy if not isinstance(token, str))
-        raise ValueError(f"tokens must be a list of strings, it holds {wrong!r}")
+        raise ValueError(f"tokens must be a list of strings, it holds {wrong!r}") from None
     return copy
 
 
@@ -220,18 +223,15 @@ def _sample(items: Sequence, n: int, rng: random.Random) -> list:
 
 
 def _struck(places: Sequence[int], p: float, rng: random.Random) -> list[int]:
+    """The places that chance strikes, each with probability p."""
     draw = rng.random
-    return [i for i in places if draw() < p]
+    return [place for place in places if draw() < p]
 
 
 def _candidates(table: Table, token: str) -> Sequence[str]:
     """What may stand for a token, in an order that does not depend on how strings are hashed."""
-    if isinstance(table, Mapping):
-        found = table.get(token)
-        if found is None:
-            found = table.get(token.lower())
-    else:
-        found = table(token)
+    get = getattr(table, "get", None)
+    found = table(token) if get is None else get(token) or get(token.lower())
     if not found:
         return ()
     if isinstance(found, str):
@@ -417,8 +417,8 @@ def random_deletion(tokens: Sequence[str], *, p: float = 0.1, keep: Keep = None,
     """
     tokens = _start(tokens, rng)
     _check_p(p)
-    draw = rng.random
     if keep is None:
+        draw = rng.random
         return [token for token in tokens if draw() >= p] or tokens and [_pick(tokens, rng)]
     places = _free(tokens, keep)
     gone = _struck(places, p, rng)
@@ -920,23 +920,24 @@ def spelling_noise(
     """
     tokens = _start(tokens, rng)
     _check_p(p)
+    known, draw = getattr(misspellings, "get", misspellings), rng.random
     for place in _struck(_free(tokens, keep), p, rng):
         token = tokens[place]
-        found = _candidates(misspellings, token)
-        tokens[place] = _in_case_of(token, _pick(found, rng)) if found else _slip(token, rng)
+        found = known(token) or known(token.lower())
+        if found:
+            found = found if type(found) is list else _candidates(misspellings, token)
+            wrong = found[int(draw() * len(found))]
+            tokens[place] = wrong if token.islower() else _in_case_of(token, wrong)
+        # Letters above U+2E80 are Chinese, Japanese, Korean: they are no letters of a spelling.
+        elif len(token) > 2 and token.isalpha() and token[0] < "\u2e80":
+            at, kind = 1 + int(draw() * (len(token) - 1)), draw()
+            if kind < 1 / 3:
+                tokens[place] = token[:at] + token[at + 1 :]
+            elif kind < 2 / 3 and token[at] != token[at + 1 : at + 2] != "":
+                tokens[place] = token[:at] + token[at + 1] + token[at] + token[at + 2 :]
+            else:
+                tokens[place] = token[: at + 1] + token[at:]
     return tokens
-
-
-def _slip(word: str, rng: random.Random) -> str:
-    """One letter dropped, doubled, or exchanged with the next; the word itself where that cannot be."""
-    # Letters above U+2E80 are Chinese, Japanese, Korean: they are no letters of a spelling.
-    if len(word) < 3 or not word.isalpha() or word[0] > "\u2e7f":
-        return word
-    at = 1 + int(rng.random() * (len(word) - 1))
-    letter, kind = word[at], int(rng.random() * 3)
-    if kind == 0 and at + 1 < len(word) and word[at + 1] != letter:
-        return word[:at] + word[at + 1] + letter + word[at + 2 :]
-    return word[:at] + word[at + 1 :] if kind == 1 else word[:at] + letter + word[at:]
 
 
 def keyboard_noise(
@@ -978,13 +979,16 @@ def _one_letter(token: str, table: Mapping[str, Sequence[str]], rng: random.Rand
     if not token:
         return token
     at = int(rng.random() * len(token))
-    if token[at].lower() not in table:
-        known = [i for i, char in enumerate(token) if char.lower() in table]
+    old = token[at]
+    found = table.get(old)
+    if not found:
+        known = [i for i, char in enumerate(token) if table.get(char.lower())]
         if not known:
             return token
-        at = _pick(known, rng)
-    old = token[at]
-    new = _pick(table[old.lower()], rng)
+        at = at if at in known else _pick(known, rng)
+        old = token[at]
+        found = table[old.lower()]
+    new = found[int(rng.random() * len(found))]
     return token[:at] + (new.upper() if old.isupper() else new) + token[at + 1 :]
 
 
@@ -1577,7 +1581,8 @@ def augment(
     if workers < 0:
         raise ValueError(f"workers must be 0 or more, got {workers}")
     rows = list(zip(range(len(texts)), texts, labels))
-    settings = (dict(operations), n, seed, language)
+    needy = frozenset(name for name, function in operations.items() if _needs_label(function))
+    settings = (dict(operations), needy, n, seed, language)
     if not workers or len(rows) < 2:
         return list(chain.from_iterable(_augment_row(row, *settings) for row in rows))
     size = min(2000, -(-len(rows) // workers))
@@ -1599,13 +1604,15 @@ def _work(rows: list[tuple]) -> list[Augmented]:
     return list(chain.from_iterable(_augment_row(row, *_settings) for row in rows))
 
 
-def _augment_row(row: tuple, operations: dict[str, Callable], n: int, seed: int, language: str) -> list[Augmented]:
+def _augment_row(
+    row: tuple, operations: dict[str, Callable], needy: frozenset[str], n: int, seed: int, language: str
+) -> list[Augmented]:
     index, text, label = row
     source = _Source.read(text, language)
     # A string seeds through SHA-512, not through hash(): the same in every process.
     rng = random.Random(f"{seed} {index}")
     marked = _mark(source.tokens, index)
-    given = {name: partial(f, label=label) if _needs_label(f) else f for name, f in operations.items()}
+    given = operations | {name: partial(operations[name], label=label) for name in needy}
     return [
         _record(source, variant, label=label, operation=name, index=index, variant=number, seed=seed)
         for number, (name, variant) in enumerate(_variants(marked, given, n, rng))
