@@ -1032,7 +1032,7 @@ def test_only_the_passes_that_teach_compute_the_weights_gradients():
 
 @pytest.mark.parametrize("method", [FGM, PGD, FreeLB, VAT])
 def test_distributed_data_parallel(method, tmp_path):
-    """One process: enough for the wrapper to complain about a pass whose weights' gradients never come."""
+    """One process, through the real wrapper: passes that ask for no weight's gradient do not upset it."""
     store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:

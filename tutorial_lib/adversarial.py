@@ -60,8 +60,10 @@ class _Ball:
     def __init__(self, epsilon: float, kind: str, norm: str, batch_dim: int):
         self.epsilon, self.kind, self.norm, self.batch_dim = epsilon, kind, norm, batch_dim
 
-    def uphill(self, gradients: list[Tensor], keep: list[Tensor | None], length: float | Tensor) -> list[Tensor] | None:
-        """Steps of the given length along the gradients, 0 where those are 0; None if one is not finite."""
+    def uphill(
+        self, gradients: list[Tensor], keep: list[Tensor | None], length: float, *, start: list[Tensor] | None = None
+    ) -> list[Tensor] | None:
+        """From the start, or 0, a step of the given length along the gradients; None if one is not finite."""
         if self.kind == "l2":
             # Seldom are the squares too large or too small for a float, and seldom is what came out of padding nan:
             # look at the norms first. This reads the gradients once and writes the steps once.
@@ -71,15 +73,19 @@ class _Ball:
             sound += [((size > 1e-15) & (size < 1e15)).all() for size in sizes]
             if torch.stack(sound).all():
                 factors = [length / size if mask is None else length / size * mask for size, mask in zip(sizes, keep)]
-                return [gradient * factor for gradient, factor in zip(gradients, factors)]
+                if start is None:
+                    return [gradient * factor for gradient, factor in zip(gradients, factors)]
+                return [torch.addcmul(r, gradient, factor) for r, gradient, factor in zip(start, gradients, factors)]
         gradients = _masked(gradients, keep)
         if not _finite(*gradients):
             return None
         if self.kind == "linf":
-            return [length * gradient.sign() for gradient in gradients]
-        largest = self._sizes(gradients, order=math.inf)
-        gradients = [gradient / _positive(each) for gradient, each in zip(gradients, largest)]
-        return [length * g / _positive(size) for g, size in zip(gradients, self._sizes(gradients))]
+            steps = [length * gradient.sign() for gradient in gradients]
+        else:
+            largest = self._sizes(gradients, order=math.inf)
+            gradients = [gradient / _positive(each) for gradient, each in zip(gradients, largest)]
+            steps = [length * g / _positive(size) for g, size in zip(gradients, self._sizes(gradients))]
+        return steps if start is None else [step.add_(r) for step, r in zip(steps, start)]
 
     def project(self, values: list[Tensor]) -> list[Tensor]:
         """Put the perturbations back into the ball, in place."""
@@ -190,7 +196,8 @@ class _Activations:
         if self.alone:  # then autograd computes no weight's gradient
             return list(torch.autograd.grad(loss, self.leaves, allow_unused=True))
         loss.backward()
-        return [self.found.get(call) for call in range(self.calls)]
+        found, self.found = self.found, {}
+        return [found.get(call) for call in range(self.calls)]
 
     def _before(self, model: nn.Module, args: tuple) -> tuple:
         if not args:
@@ -226,9 +233,10 @@ class _Activations:
         if self.alone or not output.requires_grad:
             value = value.detach().requires_grad_()
             self.leaves.append(value)
-        # What an embedding puts out is its own, and adding 0 to it can be saved; another layer may hand on its input.
-        if not self.first or self.start is not None or value.requires_grad or type(self.module) is not nn.Embedding:
+        if type(self.module) is not nn.Embedding:  # another layer may hand on its input, or keep what it puts out
             output = output + value.to(output.dtype)
+        elif not self.first or self.start is not None or value.requires_grad:
+            output = output.add_(value.to(output.dtype))
         if not self.alone and output.requires_grad:
             # On the tensor, not a copy of it: right also if the model goes on to change it in place.
             output.register_hook(lambda gradient: self.found.__setitem__(call, gradient))
@@ -475,10 +483,9 @@ class _Method:
             return None
         if start is None:  # as long as it will be: nothing to project
             return self._ball.uphill(gradients, passes.place.keep, min(alpha, self.epsilon))
-        steps = self._ball.uphill(gradients, passes.place.keep, alpha)
-        if steps is None:
-            return None
-        return self._ball.project([step.add_(value.detach()) for step, value in zip(steps, start)])
+        start = [value.detach() for value in start]
+        values = self._ball.uphill(gradients, passes.place.keep, alpha, start=start)
+        return None if values is None else self._ball.project(values)
 
 
 class PGD(_Method):
@@ -601,6 +608,7 @@ class PGD(_Method):
                     values = self._ascend(passes, gradients, self._alpha(), start=values)
                 if values is None or (k == self.steps and not passes.sound(gradients)):
                     return passes.skipped(weights)
+                del gradients  # their memory is the next pass's
             return passes.result(weights)
 
     def _alpha(self) -> float:
@@ -768,6 +776,7 @@ class FreeLB(_Method):
                         return passes.skipped(weights)
                 elif not passes.sound(gradients):
                     return passes.skipped(weights)
+                del gradients  # their memory is the next pass's
             return passes.result(weights)
 
 
