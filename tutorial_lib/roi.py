@@ -105,7 +105,7 @@ def roi_align(
     first_pixel = image * (rows * columns)
 
     def finish(out):
-        return _as_features(out.view(len(corners), height, width, -1).permute(0, 3, 1, 2), features)
+        return _as_features(out.unflatten(2, (height, width)), features)
 
     def pool(chosen, bins_y, bins_x, points):
         x = _taps(start[chosen, 0], size[chosen, 0], bins_x, columns, points)
@@ -125,16 +125,16 @@ def roi_align(
     for number, (nx, ny) in enumerate(kinds.tolist()):
         chosen = (kind == number).nonzero().squeeze(1)
         if nx * ny == 0:  # no sample points: torchvision says 0
-            parts.append(table.new_zeros(len(chosen) * height * width, table.shape[1]))
+            parts.append(table.new_zeros(len(chosen), table.shape[1], height * width))
             order.append(chosen)
             continue
         for some in chosen.split(max(1, _SAMPLES // (height * width * nx * ny))):
             # A bin's points are the middles of its parts: as many bins with one point each.
-            values = pool(some, height * ny, width * nx, 1).view(-1, ny, width, nx, table.shape[1])
-            parts.append(values.amax((1, 3)).flatten(0, 1))
+            values = pool(some, height * ny, width * nx, 1).unflatten(2, (height, ny, width, nx))
+            parts.append(values.amax((3, 5)).flatten(2))
             order.append(some)
     place = torch.cat(order).argsort()
-    return finish(torch.cat(parts).view(len(corners), -1)[place])
+    return finish(torch.cat(parts)[place])
 
 
 # Sample points whose values are held at a time when the largest of a bin is wanted.
@@ -180,26 +180,33 @@ def _taps(start, size, bins: int, length: int, ratio: int) -> _Taps:
 
 
 def _weighted_sums(table, first_pixel, y: _Taps, x: _Taps, columns: int):
-    """The values of all bins, (boxes · bins, C): each tap of y with each tap of x is one entry of a sparse matrix."""
+    """The values of all bins, (boxes, C, bins): each tap of y with each tap of x is one entry of a sparse matrix."""
     with torch.no_grad():
         boxes = len(first_pixel)
         ny, nx = (taps.offsets.diff().view(boxes, -1) for taps in (y, x))
         shape = (boxes, ny.shape[1], nx.shape[1])
+        in_bin = (ny[:, :, None] * nx[:, None, :]).flatten()
+        offsets = F.pad(in_bin.cumsum(0), (1, 0))
+        narrow = torch.int32 if max(int(offsets[-1]), len(table)) < 1 << 31 else torch.int64
+
+        def spread(numbers):
+            return numbers.to(narrow).expand(shape).flatten()
+
         # First every bin with its taps of y ("runs"), then every run with its taps of x.
-        in_bin = ny[:, :, None].expand(shape).flatten()
-        bin_, y_tap = _ragged(in_bin, y.offsets[:-1].view(boxes, -1, 1).expand(shape).flatten())
-        in_run = nx[:, None, :].expand(shape).flatten()[bin_]
-        run, x_tap = _ragged(in_run, x.offsets[:-1].view(boxes, 1, -1).expand(shape).flatten()[bin_])
-        line = first_pixel.repeat_interleave(shape[1] * shape[2])[bin_] + y.index[y_tap] * columns
-        index = line[run] + x.index[x_tap]
-        offsets = F.pad((in_bin * nx[:, None, :].expand(shape).flatten()).cumsum(0), (1, 0))
-    return _Gather.apply(y.weight[y_tap][run] * x.weight[x_tap], table, _Pattern(index, offsets, len(table)))
+        bin_, y_tap = _ragged(spread(ny[:, :, None]), spread(y.offsets[:-1].view(boxes, -1, 1)))
+        line = spread(first_pixel[:, None, None])[bin_] + (y.index * columns).to(narrow)[y_tap]
+        nx, x0 = (spread(numbers.view(boxes, 1, -1))[bin_] for numbers in (nx, x.offsets[:-1]))
+        run, x_tap = _ragged(nx, x0)
+        index = line[run].add_(x.index.to(narrow)[x_tap])
+    values = y.weight[y_tap][run] * x.weight[x_tap]
+    return _Bins.apply(values, table, _Pattern(index, offsets.to(narrow), len(table)), shape[1] * shape[2])
 
 
 def _ragged(counts, first):
     """For rows of `counts` entries each: every entry's row, and its number counted from the row's `first`."""
-    row = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
-    return row, torch.arange(len(row), device=counts.device) + (first + counts - counts.cumsum(0))[row]
+    row = torch.repeat_interleave(counts)
+    start = first + counts - counts.cumsum(0, dtype=counts.dtype)
+    return row, start[row].add_(torch.arange(len(row), dtype=counts.dtype, device=counts.device))
 
 
 class _Pattern:
@@ -210,25 +217,68 @@ class _Pattern:
         self._transpose = None
 
     def transpose(self):
+        """The order of the values, and the pattern, of the transpose."""
         if self._transpose is None:
             order = self.index.argsort(stable=True)
-            rows = len(self.offsets) - 1
-            row = torch.arange(rows, device=order.device).repeat_interleave(self.offsets.diff())
+            row = torch.repeat_interleave(self.offsets.diff())[order]
             offsets = F.pad(torch.bincount(self.index, minlength=self.columns).cumsum(0), (1, 0))
-            self._transpose = order, _Pattern(row[order], offsets, rows)
+            self._transpose = order, _Pattern(row, offsets.to(row.dtype), len(self.offsets) - 1)
         return self._transpose
 
+    def parts(self, boxes, number):
+        """About as many parts: which boxes, which of the values are theirs, and their pattern."""
+        step = -(-boxes // number)
+        bins = (len(self.offsets) - 1) // boxes
+        for first in range(0, boxes, step):
+            some = slice(first, min(first + step, boxes))
+            offsets = self.offsets[some.start * bins : some.stop * bins + 1]
+            values = slice(int(offsets[0]), int(offsets[-1]))
+            yield some, values, _Pattern(self.index[values], offsets - offsets[0], self.columns)
 
-class _Gather(torch.autograd.Function):
-    """Sparse matrix times dense: bilinear in the values and in the table, so are its gradients."""
+    def sums(self, values, table):
+        return F.embedding_bag(
+            self.index, table, self.offsets, mode="sum", per_sample_weights=values, include_last_offset=True
+        )
+
+
+class _Bins(torch.autograd.Function):
+    """Sparse matrix times dense, as (boxes, C, bins): some boxes at a time, to hold one large result and not two."""
+
+    @staticmethod
+    def forward(ctx, values, table, pattern, bins):
+        ctx.save_for_backward(values, table)
+        ctx.pattern = pattern
+        boxes = (len(pattern.offsets) - 1) // bins
+        out = table.new_empty(boxes, table.shape[1], bins)
+        for some, own, part in pattern.parts(boxes, 16):
+            out[some] = part.sums(values[own], table).view(-1, bins, table.shape[1]).transpose(1, 2)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        values, table = ctx.saved_tensors
+        of_values, of_table = [], None
+        # Every part gives a gradient as large as the map: few parts where the map is larger than the result.
+        number = min(8, max(1, 2 * grad.numel() // table.numel()))
+        for some, own, part in ctx.pattern.parts(len(grad), number):
+            rows = grad[some].transpose(1, 2).reshape(-1, table.shape[1])
+            if ctx.needs_input_grad[0]:
+                of_values.append(_Products.apply(rows, table, part))
+            if ctx.needs_input_grad[1]:
+                order, transpose = part.transpose()
+                share = _Sums.apply(values[own][order], rows, transpose)
+                of_table = share if of_table is None else share.add_(of_table)
+        return torch.cat(of_values) if of_values else None, of_table, None, None
+
+
+class _Sums(torch.autograd.Function):
+    """Sparse matrix times dense: linear in the values and in the table."""
 
     @staticmethod
     def forward(ctx, values, table, pattern):
         ctx.save_for_backward(values, table)
         ctx.pattern = pattern
-        return F.embedding_bag(
-            pattern.index, table, pattern.offsets, mode="sum", per_sample_weights=values, include_last_offset=True
-        )
+        return pattern.sums(values, table)
 
     @staticmethod
     def backward(ctx, grad):
@@ -238,35 +288,30 @@ class _Gather(torch.autograd.Function):
         of_table = None
         if ctx.needs_input_grad[1]:
             order, transpose = ctx.pattern.transpose()
-            of_table = _Gather.apply(values[order], grad, transpose)
+            of_table = _Sums.apply(values[order], grad, transpose)
         return of_values, of_table, None
 
 
 class _Products(torch.autograd.Function):
+    """The gradient of those sums for the values: row of the one times row of the other, for every non-zero."""
+
     @staticmethod
     def forward(ctx, left, right, pattern):
         ctx.save_for_backward(left, right)
         ctx.pattern = pattern
         values = left.new_zeros(len(pattern.index), requires_grad=True)
         with torch.enable_grad():  # torch has these products as the gradient of its own weighted sums
-            out = F.embedding_bag(
-                pattern.index,
-                right.detach(),
-                pattern.offsets,
-                mode="sum",
-                per_sample_weights=values,
-                include_last_offset=True,
-            )
+            out = pattern.sums(values, right.detach())
         return torch.autograd.grad(out, values, left)[0]
 
     @staticmethod
     def backward(ctx, grad):
         left, right = ctx.saved_tensors
-        of_left = _Gather.apply(grad, right, ctx.pattern) if ctx.needs_input_grad[0] else None
+        of_left = _Sums.apply(grad, right, ctx.pattern) if ctx.needs_input_grad[0] else None
         of_right = None
         if ctx.needs_input_grad[1]:
             order, transpose = ctx.pattern.transpose()
-            of_right = _Gather.apply(grad[order], left, transpose)
+            of_right = _Sums.apply(grad[order], left, transpose)
         return of_left, of_right, None
 
 
@@ -332,14 +377,13 @@ def roi_pool(
         empty = ((y[1] <= y[0])[:, :, None] | (x[1] <= x[0])[:, None, :]).view(len(corners), -1, 1)
     if table.requires_grad and torch.is_grad_enabled():
         with torch.no_grad():
-            best = _largest(_keys(table), image, y, x, torch.int32)
-            place = best.neg_().add_(_LAST).view(len(corners), height * width, -1)
+            place = _largest(table, image, y, x, places=True)
             place += (image * (rows * columns)).to(torch.int32)[:, None, None]
             place.masked_fill_(empty, len(features) * rows * columns)
         # One more cell, for the empty bins: it is 0, and what flows back to it is lost.
         out = _Read.apply(F.pad(table.flatten(0, 2), (0, 0, 0, 1)), place)
     else:
-        out = _largest(table, image, y, x).view(len(corners), height * width, -1).masked_fill_(empty, 0).transpose(1, 2)
+        out = _largest(table, image, y, x).masked_fill_(empty, 0).transpose(1, 2)
     return _as_features(out.unflatten(2, (height, width)), features)
 
 
@@ -347,16 +391,16 @@ _LAST = (1 << 31) - 1
 
 
 def _keys(table):
-    """Integers that order every channel's cells by value, and equal values by falling position; (N, H, W, C).
+    """Integers that order every channel's cells by value, and equal values by falling position; (H, W, C).
 
     The high half orders by value, the low half is 2^31 - 1 less the position. So the largest key of a window tells
     where the first of the largest values stands.
     """
-    cells = table.detach().flatten(1, 2)
-    position = torch.arange(cells.shape[1], device=cells.device)[:, None]
+    cells = table.flatten(0, 1)
+    position = torch.arange(len(cells), device=cells.device)[:, None]
     if cells.dtype == torch.float64:  # no room for its bits: its rank instead
-        order = cells.sort(dim=1, descending=True, stable=True).indices
-        high = torch.empty_like(order).scatter_(1, order, position.flip(0).expand(order.shape))
+        order = cells.sort(dim=0, descending=True, stable=True).indices
+        high = torch.empty_like(order).scatter_(0, order, position.flip(0).expand(order.shape))
     else:
         # A float's bits as an integer grow with it if those of the negative are turned round. Of the two zeros we
         # want one, of the many nan the one that is above infinity.
@@ -375,7 +419,7 @@ class _Read(torch.autograd.Function):
         out = table.new_empty(place.transpose(1, 2).shape)
         table = table.contiguous()
         for some, index in _places(place):
-            out[some] = table.take(index).transpose(1, 2)
+            out[some] = table.view(-1).index_select(0, index.view(-1)).view(index.shape).transpose(1, 2)
         return out
 
     @staticmethod
@@ -413,37 +457,43 @@ def _places(place):
 _GATHERED = 1 << 18
 
 
-def _largest(table, image, y, x, dtype=None):
-    """The largest entry of every bin, (boxes · bins, C); table is (N, H, W, C), what an empty bin gives is no matter.
+def _largest(table, image, y, x, places=False):
+    """The largest number of every bin, or the position in its image where it stands, (boxes, bins, C).
 
-    Windows of 1, 2, 4, … cells are compared once for the whole map; two of them, overlapping, cover a bin's side.
+    The table is (N, H, W, C); what is told of an empty bin does not matter. Windows of 1, 2, 4, … cells are compared
+    once for the whole map; two of them, overlapping, cover a bin's side.
     """
     rows, columns, channels = table.shape[1:]
     y0, x0 = y[0].clamp(max=rows - 1), x[0].clamp(max=columns - 1)
     y1, x1 = torch.maximum(y[1], y0 + 1), torch.maximum(x[1], x0 + 1)
     y_level, x_level = (torch.frexp((end - first).double()).exponent - 1 for first, end in ((y0, y1), (x0, x1)))
-    kind = (64 * y_level[:, :, None] + x_level[:, None, :]).flatten()
-    out = table.new_empty(len(kind), channels, dtype=dtype)
-    tall, height = table, 1
-    for y_number in range(int(y_level.max()) + 1):
-        if y_number:
-            tall, height = torch.maximum(tall[:, :-height], tall[:, height:]), 2 * height
-        window, width = tall, 1
-        for x_number in range(int(x_level.max()) + 1):
-            if x_number:
-                window, width = torch.maximum(window[:, :, :-width], window[:, :, width:]), 2 * width
-            cells = window.reshape(-1, channels)
-            # A side of one cell is covered by one window.
-            tops = [(image[:, None] * window.shape[1] + y0) * window.shape[2]]
-            tops += [tops[0] + (y1 - height - y0) * window.shape[2]] if y_number else []
-            corner = [top[:, :, None] + left[:, None, :] for top in tops for left in (x0, x1 - width)[: 1 + x_number]]
-            corner = torch.stack(corner).flatten(1)
-            for bins in (kind == 64 * y_number + x_number).nonzero().squeeze(1).split(max(1, _GATHERED // channels)):
-                found = [cells.index_select(0, index) for index in corner[:, bins]]
-                for other in found[1:]:
-                    torch.maximum(found[0], other, out=found[0])
-                out.index_copy_(0, bins, found[0].to(out.dtype))
-    return out
+    kind = (64 * y_level[:, :, None] + x_level[:, None, :]).flatten(1)
+    kinds = set(kind.unique().tolist())
+    out = table.new_empty(kind.numel(), channels, dtype=torch.int32 if places else None)
+    for number in image.unique().tolist():
+        own = image[:, None] == number
+        tall, height = _keys(table[number]) if places else table[number], 1
+        for y_number in range(int(y_level.max()) + 1):
+            if y_number:
+                tall, height = torch.maximum(tall[:-height], tall[height:]), 2 * height
+            window, width = tall, 1
+            for x_number in range(int(x_level.max()) + 1):
+                if x_number:
+                    window, width = torch.maximum(window[:, :-width], window[:, width:]), 2 * width
+                if 64 * y_number + x_number not in kinds:
+                    continue
+                cells = window.reshape(-1, channels)
+                # A side of one cell is covered by one window.
+                tops = [edge * window.shape[1] for edge in (y0, y1 - height)[: 1 + y_number]]
+                lefts = (x0, x1 - width)[: 1 + x_number]
+                corner = torch.stack([(top[:, :, None] + left[:, None, :]).flatten() for top in tops for left in lefts])
+                bins = (own & (kind == 64 * y_number + x_number)).flatten().nonzero().squeeze(1)
+                for some in bins.split(max(1, _GATHERED // channels)):
+                    first, *others = (cells.index_select(0, index) for index in corner[:, some])
+                    for other in others:
+                        torch.maximum(first, other, out=first)
+                    out.index_copy_(0, some, first.to(out.dtype))  # of a key int32 keeps the low half
+    return (out.neg_().add_(_LAST) if places else out).view(*kind.shape, channels)
 
 
 def _round(x):
