@@ -189,10 +189,13 @@ class _CrossEntropy(torch.autograd.Function):
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs)
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # or the second output's would be a whole array of zeros
         ctx.p = output[1]
 
     @staticmethod
     def backward(ctx, grad, _):
+        if grad is None:
+            return None, None
         logits, target = ctx.saved_tensors
         grad, target = grad.unsqueeze(1), target.unsqueeze(1)
         p, ctx.p = ctx.p, None
@@ -219,10 +222,13 @@ class _SigmoidFocal(torch.autograd.Function):
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs[:2])
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
         ctx.gamma, ctx.slope = inputs[2], output[1]
 
     @staticmethod
     def backward(ctx, grad, _):
+        if grad is None:
+            return None, None, None
         slope, ctx.slope = ctx.slope, None
         if slope is None or torch.is_grad_enabled():
             return grad * _SigmoidFocal.forward(*ctx.saved_tensors, ctx.gamma)[1], None, None
