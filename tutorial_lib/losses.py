@@ -142,7 +142,7 @@ def sigmoid_focal_loss(
         alpha = _check_number("alpha", alpha, high=1.0)
     logits, target = _bit_input(logits, target)
     sign = torch.rsub(target, 1, alpha=2)
-    if not sign.numel() or bool(torch.linalg.vector_norm(sign, -math.inf) == 1):
+    if not sign.numel() or bool(sign.abs().amin() == 1):
         loss = _SigmoidFocal.apply(logits, sign, gamma)[0]
         return _reduce(loss if alpha is None else loss * target.mul(2 * alpha - 1).add_(1 - alpha), reduction)
     yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
