@@ -64,6 +64,8 @@ class _Ball:
         self, gradients: list[Tensor], keep: list[Tensor | None], length: float, *, start: list[Tensor] | None = None
     ) -> list[Tensor] | None:
         """From the start, or 0, a step of the given length along the gradients; None if one is not finite."""
+        # A convolution's comes transposed: one copy costs less than norms and sums across the grain.
+        gradients = [gradient.contiguous() for gradient in gradients]
         if self.kind == "l2":
             # Seldom are the squares too large or too small for a float, and seldom is what came out of padding nan:
             # look at the norms first. This reads the gradients once and writes the steps once.
