@@ -4,6 +4,7 @@ Boxes are (x1, y1, x2, y2) with x to the right and y down, in pixels of the imag
 of the feature map. What a function answers is on its inputs' device.
 """
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -107,13 +108,14 @@ def roi_align(
     def finish(out):
         return _as_features(out.unflatten(2, (height, width)), features)
 
-    def pool(chosen, bins_y, bins_x, points):
+    def matrix(chosen, bins_y, bins_x, points):
         x = _taps(start[chosen, 0], size[chosen, 0], bins_x, columns, points)
         y = _taps(start[chosen, 1], size[chosen, 1], bins_y, rows, points)
-        return _weighted_sums(table, first_pixel[chosen], y, x, columns)
+        return _matrix(first_pixel[chosen], y, x, rows, columns, len(features))
 
     if reduce == "mean":
-        return finish(pool(slice(None), height, width, ratio))
+        values, pattern = matrix(slice(None), height, width, ratio)
+        return finish(_Bins.apply(values, table, pattern, height * width))
 
     with torch.no_grad():
         if ratio > 0:
@@ -130,15 +132,17 @@ def roi_align(
             continue
         for some in chosen.split(max(1, _SAMPLES // (height * width * nx * ny))):
             # A bin's points are the middles of its parts: as many bins with one point each.
-            values = pool(some, height * ny, width * nx, 1).unflatten(2, (height, ny, width, nx))
-            parts.append(values.amax((3, 5)).flatten(2))
+            values, pattern = matrix(some, height * ny, width * nx, 1)
+            points = _Sums.apply(values, table, pattern).view(-1, height, ny, width, nx, table.shape[1])
+            best = functools.reduce(torch.maximum, (point for line in points.unbind(2) for point in line.unbind(3)))
+            parts.append(best.flatten(1, 2).transpose(1, 2))
             order.append(some)
     place = torch.cat(order).argsort()
     return finish(torch.cat(parts)[place])
 
 
 # Sample points whose values are held at a time when the largest of a bin is wanted.
-_SAMPLES = 1 << 17
+_SAMPLES = 1 << 15
 
 
 class _Taps(NamedTuple):
@@ -179,15 +183,15 @@ def _taps(start, size, bins: int, length: int, ratio: int) -> _Taps:
     return _Taps(key % length, weight, offsets)
 
 
-def _weighted_sums(table, first_pixel, y: _Taps, x: _Taps, columns: int):
-    """The values of all bins, (boxes, C, bins): each tap of y with each tap of x is one entry of a sparse matrix."""
+def _matrix(first_pixel, y: _Taps, x: _Taps, rows: int, columns: int, images: int):
+    """The map from all cells to all bins as a sparse matrix: each tap of y with each tap of x is one entry."""
     with torch.no_grad():
-        boxes = len(first_pixel)
+        boxes, cells = len(first_pixel), images * rows * columns
         ny, nx = (taps.offsets.diff().view(boxes, -1) for taps in (y, x))
         shape = (boxes, ny.shape[1], nx.shape[1])
         in_bin = (ny[:, :, None] * nx[:, None, :]).flatten()
         offsets = F.pad(in_bin.cumsum(0), (1, 0))
-        narrow = torch.int32 if max(int(offsets[-1]), len(table)) < 1 << 31 else torch.int64
+        narrow = torch.int32 if max(int(offsets[-1]), cells) < 1 << 31 else torch.int64
 
         def spread(numbers):
             return numbers.to(narrow).expand(shape).flatten()
@@ -198,8 +202,7 @@ def _weighted_sums(table, first_pixel, y: _Taps, x: _Taps, columns: int):
         nx, x0 = (spread(numbers.view(boxes, 1, -1))[bin_] for numbers in (nx, x.offsets[:-1]))
         run, x_tap = _ragged(nx, x0)
         index = line[run].add_(x.index.to(narrow)[x_tap])
-    values = y.weight[y_tap][run] * x.weight[x_tap]
-    return _Bins.apply(values, table, _Pattern(index, offsets.to(narrow), len(table)), shape[1] * shape[2])
+    return y.weight[y_tap][run] * x.weight[x_tap], _Pattern(index, offsets.to(narrow), cells)
 
 
 def _ragged(counts, first):
