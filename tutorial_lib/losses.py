@@ -155,8 +155,8 @@ def _focus(entropy: Tensor, gamma: float) -> Tensor:
     """(1 - p)^gamma * -log(p), from -log(p): nothing is lost where p is near 1."""
     if gamma == 0:
         return entropy
-    # The slope of a power below 1 is infinite at 0, where the product's is 0: keep off.
-    wrong = -torch.expm1(-entropy.clamp_min(torch.finfo(entropy.dtype).tiny))
+    # The slope of a power below 1 is infinite at 0, where the product's is 0: keep off. No entropy but 0 is that small.
+    wrong = -torch.expm1(-entropy.clamp_min(torch.finfo(entropy.dtype).eps / 4))
     return wrong**gamma * entropy
 
 
