@@ -1,0 +1,318 @@
+"""Exercises of chapter 03: a plausible mistake is told by its name. And the chapter's Grad-CAM against MONAI's."""
+
+import ast
+import csv
+
+import pytest
+import torch
+from conftest import cell_source, exercise_answers
+from torch import nn
+from torch.nn import functional as F
+
+from tutorial_lib.lab import check
+from tutorial_lib.lab.datasets import load_mitbih_task
+from tutorial_lib.lab.results import load_result
+from tutorial_lib.losses import focal_loss, ldam_loss, ldam_margins
+
+NAME = "03_losses.ipynb"
+
+
+def wrong_message(exercise, answer):
+    result = check(exercise, answer, show=False)
+    assert result.status == "wrong", result.message
+    return result.message
+
+
+# --- 1: which gradients are parallel --------------------------------------------------------------------------------
+
+PARALLEL = {"A": True, "B": False, "C": True, "D": True, "E": False}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (PARALLEL | {"A": False}, "the chain rule"),
+        (PARALLEL | {"B": True}, "its own (1 - p)^gamma"),
+        (PARALLEL | {"C": False}, "sum of the weights"),
+        (PARALLEL | {"D": False}, "a function of it alone"),
+        (PARALLEL | {"E": True}, "before the softmax"),
+        ({"A": True}, "keys A, B, C, D, E"),
+        (PARALLEL | {"A": "yes"}, "True or False"),
+        (True, "keys A, B, C, D, E"),
+    ],
+)
+def test_parallel_hints(wrong, hint):
+    assert hint in wrong_message("losses.parallel", wrong)
+
+
+def test_those_gradients_really_are_parallel():
+    g = torch.Generator().manual_seed(2)
+    z = torch.randn(6, 4, generator=g, dtype=torch.float64, requires_grad=True)
+    y, one = torch.randint(4, (6,), generator=g), torch.ones(6, dtype=torch.long)
+    ce = F.cross_entropy(z, y)
+    weight = torch.arange(1.0, 5.0, dtype=torch.float64)
+    losses = {
+        "A": (ce**2, ce),
+        "B": (focal_loss(z, y, gamma=2.0), ce),
+        "C": (F.cross_entropy(z, one, weight=weight), F.cross_entropy(z, one)),
+        "D": ((1 - torch.exp(-ce)) ** 2 * ce, ce),
+        "E": (ldam_loss(z, y, class_counts=[50, 9, 3, 1], scale=1.0), ce),
+    }
+    for name, pair in losses.items():
+        a, b = (torch.autograd.grad(loss, z, retain_graph=True)[0].flatten() for loss in pair)
+        assert (float(F.cosine_similarity(a, b, dim=0)) > 1 - 1e-9) == PARALLEL[name], name
+
+
+# --- 2: focal loss for each sample ----------------------------------------------------------------------------------
+
+
+def cross_entropies(z, y):
+    return F.cross_entropy(z, y, reduction="none")
+
+
+def right_focal(z, y, gamma, w):
+    return w[y] * (1 - torch.exp(-cross_entropies(z, y))) ** gamma * cross_entropies(z, y)
+
+
+def weight_inside_p(z, y, gamma, w):
+    ce = F.cross_entropy(z, y, weight=w, reduction="none")
+    return (1 - torch.exp(-ce)) ** gamma * ce
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda z, y, gamma, w: right_focal(z, y, gamma, w).mean(), "no mean, no sum"),
+        (lambda z, y, gamma, w: right_focal(z, y, gamma, torch.ones(3)), "class weight is missing"),
+        (lambda z, y, gamma, w: -right_focal(z, y, gamma, w), "the sign"),
+        (
+            lambda z, y, gamma, w: (
+                w[y] * (1 - torch.exp(-F.cross_entropy(z, y))) ** gamma * F.cross_entropy(z, y, reduction="none")
+            ),
+            "each sample's own",
+        ),
+        (
+            lambda z, y, gamma, w: w[y] * torch.exp(-gamma * cross_entropies(z, y)) * cross_entropies(z, y),
+            "favours the easy",
+        ),
+        (
+            lambda z, y, gamma, w: (
+                w[y] * (1 - z.softmax(1).gather(1, y[:, None])[:, 0]) ** gamma
+                * -z.softmax(1).gather(1, y[:, None])[:, 0].log()
+            ),
+            "log_softmax",
+        ),
+        (weight_inside_p, "before the class weight"),
+        (lambda z, y, gamma, w: z.nonsense, "AttributeError"),
+        (3.0, "expected a function"),
+    ],
+)  # fmt: skip
+def test_focal_each_hints(wrong, hint):
+    assert hint in wrong_message("losses.focal_each", wrong)
+
+
+def test_the_solution_of_focal_each_is_the_librarys():
+    solution = exercise_answers(f"notebooks/solutions/{NAME}")["losses.focal_each"]
+    g = torch.Generator().manual_seed(1)
+    z, y, w = torch.randn(20, 4, generator=g), torch.randint(4, (20,), generator=g), torch.rand(4, generator=g)
+    torch.testing.assert_close(solution(z, y, 1.7, w), focal_loss(z, y, gamma=1.7, alpha=w, reduction="none"))
+
+
+# --- 3: LDAM's logits -----------------------------------------------------------------------------------------------
+
+
+def shifted(z, y, n, m, s, power=-0.25, everyone=False, sign=-1):
+    margin = n.float() ** power
+    margin = m * margin / margin.max()
+    return s * (z + sign * (torch.ones_like(z) if everyone else F.one_hot(y, z.shape[1])) * margin)
+
+
+def in_place(z, y, n, m, s):
+    z -= F.one_hot(y, z.shape[1]) * shifted(torch.zeros_like(z), y, n, m, 1).abs()
+    return s * z
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda z, y, n, m, s: s * z + shifted(z, y, n, m, 1) - z, "before the scale"),
+        (lambda z, y, n, m, s: shifted(z, y, n, m, 1), "scale is missing"),
+        (lambda z, y, n, m, s: shifted(z, y, n, m, s, everyone=True), "only the true class"),
+        (lambda z, y, n, m, s: shifted(z, y, n, m, s, sign=1), "the sign"),
+        (lambda z, y, n, m, s: shifted(z, y, n, m, s, power=0.25), "rare classes have the wide"),
+        (lambda z, y, n, m, s: shifted(z, y, n, m, s, power=-0.5), "not -1/2"),
+        (
+            lambda z, y, n, m, s: s * (z - F.one_hot(y, z.shape[1]) * m * n.float() ** -0.25),
+            "rarest class has max_margin",
+        ),
+        (in_place, "make a new tensor"),
+        (lambda z, y, n, m, s: z[0], "loses its margin"),
+    ],
+)
+def test_ldam_logits_hints(wrong, hint):
+    message = wrong_message("losses.ldam_logits", wrong)
+    assert hint in message, message
+
+
+def test_the_solution_of_ldam_logits_is_the_librarys():
+    solution = exercise_answers(f"notebooks/solutions/{NAME}")["losses.ldam_logits"]
+    g = torch.Generator().manual_seed(1)
+    z, y, n = torch.randn(20, 4, generator=g), torch.randint(4, (20,), generator=g), torch.tensor([90, 30, 4, 1])
+    ours = F.cross_entropy(solution(z, y, n, 0.4, 12.0), y)
+    torch.testing.assert_close(ours, ldam_loss(z, y, class_counts=n, max_margin=0.4, scale=12.0))
+
+
+# --- 4: find the bug ------------------------------------------------------------------------------------------------
+
+BUGS = {"A": "margins as weights", "B": "double sigmoid", "C": "batch mean", "D": "none"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (BUGS | {"A": "none"}, "what does `weight=` make"),
+        (BUGS | {"B": "none"}, "which values can s take"),
+        (BUGS | {"C": "none"}, "how many numbers is ce"),
+        (BUGS | {"D": "margins as weights"}, "follow one sample"),
+        ({"A": "none"}, "keys A, B, C, D"),
+        (BUGS | {"A": "typo"}, "keys A, B, C, D"),
+        (BUGS | {"A": ["none"]}, "keys A, B, C, D"),
+    ],
+)
+def test_find_the_bug_hints(wrong, hint):
+    assert hint in wrong_message("losses.find_the_bug", wrong)
+
+
+def test_the_four_losses_really_have_those_faults():
+    scope = {"torch": torch, "F": F, "ldam_margins": ldam_margins}
+    exec(cell_source(f"notebooks/{NAME}", "def loss_a"), scope)
+    g = torch.Generator().manual_seed(4)
+    z, y, n = torch.randn(8, 3, generator=g), torch.tensor([0, 0, 0, 0, 0, 1, 1, 2]), torch.tensor([50, 10, 2])
+    z = z.double()
+    margin = ldam_loss(z, y, class_counts=n, max_margin=0.5, scale=30.0)
+    assert abs(scope["loss_a"](z, y, n) - margin) > 1e-3
+    reused = ldam_loss(z, y, class_counts=n, max_margin=0.5, scale=30.0, weight=ldam_margins(n, max_margin=0.5))
+    torch.testing.assert_close(scope["loss_a"](z, y, n), reused)
+    # B: even sure and right predictions cannot bring the loss to zero.
+    bits = (torch.arange(8)[:, None] % 2 == 0).double()
+    assert scope["loss_b"](200 * (bits - 0.5), bits) > 0.005
+    z.requires_grad_()
+    ce = F.cross_entropy(z, y)
+    plain = torch.autograd.grad(ce, z)[0].flatten()
+    batch = torch.autograd.grad(scope["loss_c"](z, y), z)[0].flatten()
+    assert F.cosine_similarity(batch, plain, dim=0) > 1 - 1e-9
+    torch.testing.assert_close(scope["loss_d"](z, y, torch.ones(3).double()), focal_loss(z, y, gamma=2.0))
+
+
+# --- 5: thresholds without a leak -----------------------------------------------------------------------------------
+
+
+def f1_table(scores, target, thresholds):
+    positive = (scores > thresholds[:, None, None]).float()
+    return 2 * (positive * target).sum(1) / (positive.sum(1) + target.sum(0)).clamp(min=1)
+
+
+def micro(vs, vt, s, t, cuts):
+    positive = (s > cuts[f1_table(vs, vt, cuts).argmax(0)]).float()
+    return float(2 * (positive * t).sum() / (positive.sum() + t.sum()))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda vs, vt, s, t, cuts: f1_table(s, t, cuts).amax(0).mean(), "that leaks"),
+        (lambda vs, vt, s, t, cuts: f1_table(s, t, cuts).mean(1).max(), "that leaks"),
+        (lambda vs, vt, s, t, cuts: f1_table(s, t, cuts)[f1_table(vs, vt, cuts).mean(1).argmax()].mean(), "its own"),
+        (micro, "micro-F1"),
+        (lambda vs, vt, s, t, cuts: f1_table(vs, vt, cuts).amax(0).mean(), "too good"),
+        (lambda vs, vt, s, t, cuts: f1_table(s, t, cuts)[0], "one number"),
+        (lambda vs, vt, s, t, cuts: 0.5, "best F1 on validation"),
+    ],
+)
+def test_tuned_macro_f1_hints(wrong, hint):
+    message = wrong_message("losses.tuned_macro_f1", wrong)
+    assert hint in message, message
+
+
+def test_the_solution_scores_as_scikit_learn():
+    from sklearn.metrics import f1_score
+
+    solution = exercise_answers(f"notebooks/solutions/{NAME}")["losses.tuned_macro_f1"]
+    g = torch.Generator().manual_seed(9)
+    scores, target = torch.rand(50, 3, generator=g), (torch.rand(50, 3, generator=g) < 0.4).float()
+    cut = torch.tensor([0.5])
+    want = f1_score(target.numpy(), (scores > 0.5).numpy(), average="macro")
+    assert solution(scores, target, scores, target, cut) == pytest.approx(want)
+
+
+# --- the chapter's Grad-CAM -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grad_cam():
+    source = cell_source(f"notebooks/{NAME}", "def grad_cam")
+    scope = {"torch": torch, "F": F}
+    exec(source[: source.index("\n\n\n")], scope)
+    body = source[: source.index("\n\n\n")].splitlines()
+    assert len(body) <= 20
+    return scope["grad_cam"]
+
+
+@pytest.mark.parametrize("size", [8, 13])
+def test_grad_cam_equals_monai(grad_cam, size):
+    library = pytest.importorskip("monai.visualize").GradCAM
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 5, 3, stride=2, padding=1), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 4, 3), nn.ReLU(),
+        nn.Flatten(), nn.LazyLinear(3),
+    )  # fmt: skip
+    images, classes = torch.randn(3, 2, size, size), torch.tensor([2, 0, 1])
+    net(images)
+    net.eval()
+    for place in (2, 4):
+        hooks = len(net[place]._forward_hooks)
+        ours = grad_cam(net, net[place], images, classes)
+        assert len(net[place]._forward_hooks) == hooks  # it cleans up
+        theirs = library(net, str(place), postprocessing=lambda maps: maps)
+        maps = [theirs(image[None], class_idx=int(k))[0, 0] for image, k in zip(images, classes)]
+        assert ours.shape == (3, size, size) and not ours.requires_grad and (ours >= 0).all()
+        torch.testing.assert_close(ours, torch.stack([torch.as_tensor(m).detach() for m in maps]))
+        assert ours.max() > 0
+
+
+# --- the settings that the chapter prints ---------------------------------------------------------------------------
+
+
+def best_of_search(name):
+    best = {}
+    for row in load_result(name)["rows"]:
+        key = row.pop("method"), row.pop("head", None)
+        if key not in best or row["val"] > best[key]["val"]:
+            best[key] = row
+    return best
+
+
+def test_the_printed_settings_are_the_best_of_the_stored_searches():
+    source = cell_source(f"notebooks/{NAME}", 'CHOSEN = """')
+    printed = list(csv.DictReader(source.split('"""')[1].splitlines()))
+    best = best_of_search("03_search_digits")
+    assert {(row["method"], row["head"]) for row in printed} == best.keys()
+    for row in printed:
+        found = best[row.pop("method"), row.pop("head")]
+        assert {name: float(value) for name, value in row.items() if value} == pytest.approx(found)
+    source = cell_source(f"notebooks/{NAME}", "SIGNAL_SETTINGS = {")
+    assigned = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    first = next(node for node in assigned if node.targets[0].id == "SIGNAL_SETTINGS")
+    printed = ast.literal_eval(first.value)
+    best = best_of_search("03_search_ecg")
+    assert printed == {method: {k: v for k, v in row.items() if k != "val"} for (method, _), row in best.items()}
+
+
+def test_two_seeds_of_sigmoid_f1_score_what_yes_to_everything_scores(shared_data, tmp_path):
+    source = shared_data / "ecg" / "mitbih_windows_10s_90hz.npz"
+    (tmp_path / "mitbih").mkdir()
+    (tmp_path / "mitbih" / source.name).symlink_to(source)
+    share = load_mitbih_task(seed=0, folder=tmp_path).data.test.targets.mean(0)  # the same test windows for all seeds
+    yes_to_everything = round(float((2 * share / (1 + share)).mean()), 4)
+    rows = load_result("03_f1_mitbih")["rows"]
+    assert sum(row["half"] == yes_to_everything for row in rows if row["method"] == "sigmoidF1") == 2
