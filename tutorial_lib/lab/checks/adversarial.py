@@ -1,0 +1,143 @@
+"""Exercises of chapter 13."""
+
+import torch
+
+from ..exercises import Wrong, call, expect, require
+
+BUGS = ("one norm", "never projects", "lost backup", "padding", "none")
+_FAULTS = {"a": "one norm", "b": "lost backup", "c": "never projects", "d": "padding"}
+
+
+def reach(answer) -> None:
+    """Predict: how far PGD gets for K = 3 and for K = 8."""
+    first, second = _two_numbers(answer)
+    given = "epsilon = 1, alpha = 0.25, a gradient that always points the same way"
+    hint = "K steps of alpha in one direction add up to K * alpha"
+    if first == 1.0:
+        hint = "does it get as far as the ball's surface? Add up the three steps"
+    require(abs(first - 0.75) < 5e-3, given=f"{given}; K = 3", hint=hint)
+    hint = "the projection brings back what has left the ball"
+    if second == 2.0:
+        hint = "that is the sum of the steps; but after the fourth the push is at the surface, and is put back to it"
+    require(abs(second - 1.0) < 5e-3, given=f"{given}; K = 8", hint=hint)
+
+
+def learning_rate(answer) -> None:
+    """Predict: the learning rate that two summed gradients are worth, with SGD and with Adam."""
+    sgd, adam = _two_numbers(answer)
+    given = "epsilon near 0: the clean and the pushed gradient are equal"
+    require(abs(sgd - 2) < 1e-2, given=f"{given}; SGD", hint="SGD's step is the learning rate times the gradient's sum")
+    hint = "Adam's step is the gradient's mean over the root of its mean square: what becomes of a factor?"
+    require(abs(adam - 1) < 1e-2, given=f"{given}; Adam", hint=hint)
+
+
+def fgm_push(answer) -> None:
+    """Implement: FGM's push for each text, with padding."""
+    generator = torch.Generator().manual_seed(0)
+    for rows, words, width, epsilon in ((1, 1, 2, 0.5), (3, 5, 4, 1.0), (4, 6, 3, 2.5)):
+        g = torch.randn(rows, words, width, generator=generator)
+        tokens = torch.randint(1, 9, (rows, words), generator=generator)
+        if rows > 1:
+            tokens[1, 2:] = 0
+            tokens[2] = 0
+        kept = g.clone(), tokens.clone()
+        got = call(answer, g, tokens, epsilon)
+        given = f"g of shape {tuple(g.shape)}, epsilon = {epsilon}, tokens {tokens.tolist()}"
+        require(
+            torch.equal(g, kept[0]) and torch.equal(tokens, kept[1]),
+            given=given,
+            hint="your function changed its arguments; make new tensors",
+        )
+        mask = (tokens != 0)[..., None]
+        want, hint = _push(g, mask, epsilon), "epsilon times the text's gradient over that gradient's norm"
+        if torch.is_tensor(got) and got.shape == want.shape:
+            if bool(got.isnan().any()):
+                hint = "a text of padding alone has a gradient of norm 0, and 0 / 0 is NaN"
+            else:
+                hint = _push_hint(got, g, mask, epsilon) or hint
+        expect(got, want, given=given, hint=hint)
+
+
+def _push(g, mask, epsilon):
+    g = g * mask
+    norm = g.flatten(1).norm(dim=1)
+    return epsilon * g / torch.where(norm > 0, norm, 1.0)[:, None, None]
+
+
+def _push_hint(got, g, mask, epsilon):
+    own = g.flatten(1).norm(dim=1)[:, None, None]
+    word = (g * mask).norm(dim=2, keepdim=True).clamp_min(1e-12)
+    clean = g * mask
+    for wrong, why in (
+        (epsilon * g / own, "padding (token 0) must not be pushed, and must not count in the norm"),
+        (epsilon * clean / own, "the norm counts the padding's gradient: mask first, then take the norm"),
+        (epsilon * clean / clean.norm(), "that is one norm for the whole batch; each text has its own"),
+        (epsilon * clean / word, "that is one norm for each word; a text's words share one"),
+        (epsilon * clean.sign(), "that is FGSM; FGM divides by the norm and keeps the proportions"),
+        (clean / clean.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None], "the length must be epsilon, not 1"),
+        (-_push(g, mask, epsilon), "the sign: the push goes up the gradient, to a higher loss"),
+    ):
+        if torch.allclose(got, wrong.to(got.dtype), atol=1e-6) and not torch.allclose(wrong, _push(g, mask, epsilon)):
+            return why
+    return None
+
+
+def project(answer) -> None:
+    """Implement: the projection onto a ball for each text."""
+    generator = torch.Generator().manual_seed(1)
+    for rows, epsilon in ((1, 1.0), (4, 1.0), (3, 0.3)):
+        r = torch.randn(rows, 3, 2, generator=generator)
+        sizes = torch.tensor([2.0, 0.5, 1.0, 0.0])[:rows] * epsilon
+        r = r / r.flatten(1).norm(dim=1)[:, None, None] * sizes[:, None, None]
+        kept = r.clone()
+        got = call(answer, r, epsilon)
+        given = f"epsilon = {epsilon}, pushes of length {[round(v, 3) for v in sizes.tolist()]}"
+        require(torch.equal(r, kept), given=given, hint="your function changed its argument; make a new tensor")
+        norm = r.flatten(1).norm(dim=1)[:, None, None]
+        want = r * torch.where(norm > epsilon, epsilon / norm, 1.0)
+        hint = "scale by epsilon / norm where norm > epsilon"
+        if torch.is_tensor(got) and got.shape == want.shape:
+            if bool(got.isnan().any()):
+                hint = "a push of length 0 is inside the ball and stays 0; yours became NaN (0 / 0)"
+            elif _close(got, r * epsilon / norm.clamp_min(1e-12)):
+                hint = "a push inside the ball stays as it is; yours was stretched to the surface"
+            elif _close(got, r * min(1.0, epsilon / float(r.norm()))):
+                hint = "that is one norm for the whole batch; each text has its own ball"
+            elif _close(got, r.clamp(-epsilon, epsilon)):
+                hint = "clamping each number projects onto a cube; here the ball is round"
+            elif epsilon != 1 and _close(got, r / norm.clamp_min(1.0)):
+                hint = "the ball's radius is epsilon, not 1"
+            elif _close(got, r):
+                hint = "nothing was brought back, though some pushes are longer than epsilon"
+        expect(got, want, given=given, hint=hint)
+
+
+def find_the_bug(answer) -> None:
+    """Find the bug: which fault each of four snippets has."""
+    require(
+        isinstance(answer, dict)
+        and set(answer) == set(_FAULTS)
+        and all(isinstance(value, str) and value in BUGS for value in answer.values()),
+        given=repr(answer),
+        hint=f"a dict with the keys a, b, c, d; each value is one of {', '.join(map(repr, BUGS))}",
+    )
+    hints = {
+        "a": "give it a batch of two texts: how long is the push of each?",
+        "b": "follow `backup` through two rounds of the loop",
+        "c": "how far can three steps come, at most?",
+        "d": "what happens at a token that is 0?",
+    }
+    for key, fault in _FAULTS.items():
+        require(answer[key] == fault, given=f"snippet {key}: {answer[key]!r}", hint=hints[key])
+
+
+def _close(got, wrong):
+    return torch.allclose(got, wrong.to(got.dtype), atol=1e-6)
+
+
+def _two_numbers(answer):
+    try:
+        first, second = (float(value) for value in answer)
+    except (TypeError, ValueError):
+        raise Wrong(f"given     {answer!r}\n  hint: two numbers are asked for, such as (1.0, 2.0)") from None
+    return first, second
