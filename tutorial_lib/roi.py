@@ -91,22 +91,18 @@ def roi_align(
     if reduce not in ("mean", "max"):
         raise ValueError(f"reduce must be 'mean' or 'max', got {reduce!r}")
     _check_features(features)
-    image, corners = _check_boxes(boxes, features)
-    scale = _positive(spatial_scale, "spatial_scale")
-    ratio = _whole(sampling_ratio, "sampling_ratio")
+    scale, ratio = _positive(spatial_scale, "spatial_scale"), _whole(sampling_ratio, "sampling_ratio")
+    image, corners = _check_boxes(boxes, features, scale)
     rows, columns = features.shape[2:]
     if len(corners) == 0:
         return _nothing(features, corners, height, width)
 
     table = _channels_last(features).flatten(0, 2)
-    corners = corners.to(table.dtype) * scale - (0.5 if aligned else 0.0)
+    corners = corners - (0.5 if aligned else 0.0)
     start, size = corners[:, :2], corners[:, 2:] - corners[:, :2]
     if not aligned:
         size = size.clamp(min=1.0)
     first_pixel = image * (rows * columns)
-
-    def finish(out):
-        return _as_features(out.unflatten(2, (height, width)), features)
 
     def matrix(chosen, bins_y, bins_x, points):
         x = _taps(start[chosen, 0], size[chosen, 0], bins_x, columns, points)
@@ -114,35 +110,38 @@ def roi_align(
         return _matrix(first_pixel[chosen], y, x, rows, columns, len(features))
 
     if reduce == "mean":
-        values, pattern = matrix(slice(None), height, width, ratio)
-        return finish(_Bins.apply(values, table, pattern, height * width))
+        out = _Bins.apply(*matrix(slice(None), height, width, ratio), table, height * width)
+    else:
+        out = _largest_points(matrix, table, size, height, width, ratio)
+    return _as_features(out.unflatten(2, (height, width)), features)
 
+
+# Sample points whose values are held at a time when the largest of a bin is wanted.
+_SAMPLES = 1 << 15
+
+
+def _largest_points(matrix, table, size, height: int, width: int, ratio: int):
+    """The largest sample point of every bin, (boxes, C, bins); boxes with as many points a bin go together."""
     with torch.no_grad():
         if ratio > 0:
-            points = torch.full_like(image, ratio)[:, None].expand(-1, 2)
+            points = torch.full_like(size, ratio, dtype=torch.int64)
         else:
             points = (size / size.new_tensor([width, height])).ceil().to(torch.int64)
         kinds, kind = points.unique(dim=0, return_inverse=True)
     parts, order = [], []
     for number, (nx, ny) in enumerate(kinds.tolist()):
         chosen = (kind == number).nonzero().squeeze(1)
-        if nx * ny == 0:  # no sample points: torchvision says 0
+        order.append(chosen)
+        if nx * ny == 0:  # no points: torchvision says 0
             parts.append(table.new_zeros(len(chosen), table.shape[1], height * width))
-            order.append(chosen)
             continue
         for some in chosen.split(max(1, _SAMPLES // (height * width * nx * ny))):
             # A bin's points are the middles of its parts: as many bins with one point each.
             values, pattern = matrix(some, height * ny, width * nx, 1)
-            points = _Sums.apply(values, table, pattern).view(-1, height, ny, width, nx, table.shape[1])
-            best = functools.reduce(torch.maximum, (point for line in points.unbind(2) for point in line.unbind(3)))
+            found = _Sums.apply(values, pattern, table).view(-1, height, ny, width, nx, table.shape[1])
+            best = functools.reduce(torch.maximum, (point for line in found.unbind(2) for point in line.unbind(3)))
             parts.append(best.flatten(1, 2).transpose(1, 2))
-            order.append(some)
-    place = torch.cat(order).argsort()
-    return finish(torch.cat(parts)[place])
-
-
-# Sample points whose values are held at a time when the largest of a bin is wanted.
-_SAMPLES = 1 << 15
+    return torch.cat(parts)[torch.cat(order).argsort()]
 
 
 class _Taps(NamedTuple):
@@ -153,6 +152,10 @@ class _Taps(NamedTuple):
     offsets: torch.Tensor
 
 
+# Sample points along one axis of all boxes together; 10,000 boxes of 1,000 cells have a seventh of it.
+_POINTS = 1 << 26
+
+
 def _taps(start, size, bins: int, length: int, ratio: int) -> _Taps:
     """Sample points of one axis: their two neighbours and weights, summed where a bin's points share a pixel."""
     width = size / bins
@@ -160,7 +163,10 @@ def _taps(start, size, bins: int, length: int, ratio: int) -> _Taps:
         if ratio > 0:
             count = torch.full_like(width, ratio, dtype=torch.int64)
         else:
-            count = width.ceil().to(torch.int64)
+            count = width.ceil()
+            if float(count.sum()) * bins > _POINTS:
+                raise ValueError("boxes so large have too many sample points: give a sampling_ratio, or use clip_boxes")
+            count = count.to(torch.int64)
         per_bin = count.repeat_interleave(bins)
         row = torch.arange(len(per_bin), device=start.device).repeat_interleave(per_bin)
         first = per_bin.cumsum(0) - per_bin
@@ -248,7 +254,7 @@ class _Bins(torch.autograd.Function):
     """Sparse matrix times dense, as (boxes, C, bins): some boxes at a time, to hold one large result and not two."""
 
     @staticmethod
-    def forward(ctx, values, table, pattern, bins):
+    def forward(ctx, values, pattern, table, bins):
         ctx.save_for_backward(values, table)
         ctx.pattern = pattern
         boxes = (len(pattern.offsets) - 1) // bins
@@ -266,19 +272,19 @@ class _Bins(torch.autograd.Function):
         for some, own, part in ctx.pattern.parts(len(grad), number):
             rows = grad[some].transpose(1, 2).reshape(-1, table.shape[1])
             if ctx.needs_input_grad[0]:
-                of_values.append(_Products.apply(rows, table, part))
-            if ctx.needs_input_grad[1]:
+                of_values.append(_Products.apply(rows, part, table))
+            if ctx.needs_input_grad[2]:
                 order, transpose = part.transpose()
-                share = _Sums.apply(values[own][order], rows, transpose)
+                share = _Sums.apply(values[own][order], transpose, rows)
                 of_table = share if of_table is None else share.add_(of_table)
-        return torch.cat(of_values) if of_values else None, of_table, None, None
+        return torch.cat(of_values) if of_values else None, None, of_table, None
 
 
 class _Sums(torch.autograd.Function):
     """Sparse matrix times dense: linear in the values and in the table."""
 
     @staticmethod
-    def forward(ctx, values, table, pattern):
+    def forward(ctx, values, pattern, table):
         ctx.save_for_backward(values, table)
         ctx.pattern = pattern
         return pattern.sums(values, table)
@@ -287,19 +293,19 @@ class _Sums(torch.autograd.Function):
     def backward(ctx, grad):
         values, table = ctx.saved_tensors
         grad = grad.contiguous()
-        of_values = _Products.apply(grad, table, ctx.pattern) if ctx.needs_input_grad[0] else None
+        of_values = _Products.apply(grad, ctx.pattern, table) if ctx.needs_input_grad[0] else None
         of_table = None
-        if ctx.needs_input_grad[1]:
+        if ctx.needs_input_grad[2]:
             order, transpose = ctx.pattern.transpose()
-            of_table = _Sums.apply(values[order], grad, transpose)
-        return of_values, of_table, None
+            of_table = _Sums.apply(values[order], transpose, grad)
+        return of_values, None, of_table
 
 
 class _Products(torch.autograd.Function):
     """The gradient of those sums for the values: row of the one times row of the other, for every non-zero."""
 
     @staticmethod
-    def forward(ctx, left, right, pattern):
+    def forward(ctx, left, pattern, right):
         ctx.save_for_backward(left, right)
         ctx.pattern = pattern
         values = left.new_zeros(len(pattern.index), requires_grad=True)
@@ -310,18 +316,21 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         left, right = ctx.saved_tensors
-        of_left = _Sums.apply(grad, right, ctx.pattern) if ctx.needs_input_grad[0] else None
+        of_left = _Sums.apply(grad, ctx.pattern, right) if ctx.needs_input_grad[0] else None
         of_right = None
-        if ctx.needs_input_grad[1]:
+        if ctx.needs_input_grad[2]:
             order, transpose = ctx.pattern.transpose()
-            of_right = _Sums.apply(grad[order], left, transpose)
-        return of_left, of_right, None
+            of_right = _Sums.apply(grad[order], transpose, left)
+        return of_left, None, of_right
+
+
+def _computed_in(features) -> torch.dtype:
+    return features.dtype if features.dtype == torch.float64 else torch.float32
 
 
 def _channels_last(features):
     """(N, H, W, C), in the type we compute in: a cell's channels lie side by side, and are read at once."""
-    table = features.permute(0, 2, 3, 1)
-    return (table if table.dtype in (torch.float32, torch.float64) else table.float()).contiguous()
+    return features.permute(0, 2, 3, 1).to(_computed_in(features)).contiguous()
 
 
 def _as_features(out, features):
@@ -366,15 +375,14 @@ def roi_pool(
     """
     height, width = _output_size(output_size)
     _check_features(features)
-    image, corners = _check_boxes(boxes, features)
-    scale = _positive(spatial_scale, "spatial_scale")
+    image, corners = _check_boxes(boxes, features, _positive(spatial_scale, "spatial_scale"))
     rows, columns = features.shape[2:]
     if len(corners) == 0:
         return _nothing(features, corners, height, width)
 
     table = _channels_last(features)
     with torch.no_grad():
-        corners = _round(corners.to(table.dtype) * scale)
+        corners = _round(corners)
         x = _edges(corners[:, 0], corners[:, 2], width, columns)
         y = _edges(corners[:, 1], corners[:, 3], height, rows)
         empty = ((y[1] <= y[0])[:, :, None] | (x[1] <= x[0])[:, None, :]).view(len(corners), -1, 1)
@@ -861,8 +869,8 @@ def _check_features(features) -> None:
         raise ValueError(f"features must have shape (N, C, H, W) with C, H, W at least 1, got {tuple(features.shape)}")
 
 
-def _check_boxes(boxes: Boxes, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Image numbers (K,) and corners (K, 4), floating, of either form of boxes."""
+def _check_boxes(boxes: Boxes, features: torch.Tensor, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image numbers (K,), and corners (K, 4) in cells and in the type we compute in, of either form of boxes."""
     images = len(features)
     if isinstance(boxes, torch.Tensor):
         _check_tensor(boxes, "boxes", 5, features.device)
@@ -885,17 +893,13 @@ def _check_boxes(boxes: Boxes, features: torch.Tensor) -> tuple[torch.Tensor, to
         counts = torch.tensor([len(some) for some in boxes], dtype=torch.int64)
         image = torch.arange(images).repeat_interleave(counts).to(features.device)
         corners = torch.cat(list(boxes)) if images else features.new_zeros(0, 4)
-    if not corners.is_floating_point():
-        corners = corners.to(torch.float64)
+    given, corners = corners, corners.to(_computed_in(features)) * scale
     with torch.no_grad():
-        finite = corners.isfinite().all(1)
-        if not bool(finite.all()):
-            row = int((~finite).nonzero()[0])
-            raise ValueError(f"boxes must be finite, got {corners[row].tolist()} in row {row}")
-        wrong = (corners[:, 2:] < corners[:, :2]).any(1)
-        if bool(wrong.any()):
-            row = int(wrong.nonzero()[0])
-            raise ValueError(f"boxes must have x1 <= x2 and y1 <= y2, got {corners[row].tolist()} in row {row}")
+        size = corners[:, 2:] - corners[:, :2]
+        for wrong, what in ((~size.isfinite(), "be finite"), (size < 0, "have x1 <= x2 and y1 <= y2")):
+            if bool(wrong.any()):
+                row = int(wrong.any(1).nonzero()[0])
+                raise ValueError(f"boxes must {what}, got {given[row].tolist()} in row {row}")
     return image, corners
 
 
