@@ -1,0 +1,127 @@
+"""Exercises of chapter 11."""
+
+import random
+from collections import Counter
+
+from ..exercises import call, expect, require
+
+BUGS = ("order", "everywhere", "script", "none")
+_FAULTS = {"A": "everywhere", "B": "script", "C": "none", "D": "order"}
+
+
+def never_empty(answer) -> None:
+    """Implement: random deletion that never empties a text."""
+    words = ["no", "fever", "no", "cough"]
+    given = f"tokens {words}"
+    kept = list(words)
+    for p in (0.0, 0.5, 1.0):
+        for seed in range(20):
+            got = call(answer, words, p, random.Random(seed))
+            require(words == kept, given=given, hint="your function changed its argument; build a new list")
+            require(isinstance(got, list), given=f"{given}, p = {p}", hint="return a list of words")
+            require(len(got) > 0, given=f"{given}, p = {p}", hint="the result is empty: one word must stay")
+            hint = "keep the words that stay in their order"
+            require(_is_part(got, words), given=f"{given}, p = {p}; got {got}", hint=hint)
+            if p == 0:
+                expect(got, words, given=f"{given}, p = 0", hint="with p = 0 nothing goes; is p the share that stays?")
+    once = [call(answer, words, 0.5, random.Random(7)) for _ in range(2)]
+    expect(once[1], once[0], given="the same seed twice", hint="draw everything from rng, not from the module random")
+    alone = Counter(call(answer, list("abcd"), 1.0, random.Random(seed))[0] for seed in range(400))
+    expect([len(call(answer, words, 1.0, random.Random(3)))], [1], given=f"{given}, p = 1", hint="only one word stays")
+    require(
+        all(alone[word] > 50 for word in "abcd"),
+        given=f"tokens a b c d, p = 1, 400 seeds; what stayed: {dict(alone)}",
+        hint="the word that stays must be drawn at random: here it is nearly always the same",
+    )
+    share = sum(len(call(answer, ["w"] * 50, 0.2, random.Random(seed))) for seed in range(200)) / 10_000
+    require(
+        abs(share - 0.8) < 0.02,
+        given=f"50 words, p = 0.2, 200 seeds; {share:.2f} of the words stayed",
+        hint="each word goes with probability p, whatever happens to the others: 0.80 should stay",
+    )
+
+
+def protected_swap(answer) -> None:
+    """Implement: swap two words that are not protected."""
+    words = ["no", "fever", "500", "mg", "daily", "pain"]
+    kept, keep = list(words), lambda token: token in {"no", "500", "mg"}
+    free, seen = (1, 4, 5), Counter()
+    given = f"tokens {words}, protected: no, 500, mg"
+    for seed in range(300):
+        got = call(answer, words, keep, random.Random(seed))
+        require(words == kept, given=given, hint="your function changed its argument; copy the list first")
+        require(
+            isinstance(got, list) and len(got) == len(words),
+            given=f"{given}; got {got!r}",
+            hint="return a list with the same words; protected ones are part of it",
+        )
+        require(
+            all(got[i] == words[i] for i in (0, 2, 3)),
+            given=f"{given}; got {got}",
+            hint="a protected word has moved: draw both places among those that are free",
+        )
+        require(sorted(got) == sorted(words), given=f"{given}; got {got}", hint="a swap loses no word and adds none")
+        require(
+            got != words,
+            given=f"{given}; got the text itself",
+            hint="the two places must differ: a place swapped with itself is no swap",
+        )
+        seen[tuple(i for i in free if got[i] != words[i])] += 1
+    require(
+        all(seen[pair] > 50 for pair in ((1, 4), (1, 5), (4, 5))),
+        given=f"{given}, 300 seeds; how often each pair was swapped: {dict(seen)}",
+        hint="every pair of free places must be as likely as the others",
+    )
+    for few in ([], ["no"], ["no", "fever"], ["500", "mg"]):
+        got = call(answer, few, keep, random.Random(0))
+        expect(got, few, given=f"tokens {few}", hint="with fewer than two free words the text comes back as it was")
+
+
+def uda_probabilities(answer) -> None:
+    """Predict: UDA's replacement probabilities for four tf-idf values."""
+    require(
+        hasattr(answer, "__len__") and not isinstance(answer, str | dict) and len(answer) == 4,
+        given=repr(answer),
+        hint="a list of four numbers, one for each word",
+    )
+    values = [float(value) for value in answer]
+    gaps = [0.4 - value for value in (0.0, 0.1, 0.3, 0.4)]
+    want = [0.5 * 4 * gap / sum(gaps) for gap in gaps]  # 1.0, 0.75, 0.25, 0
+    hint = "C is the largest tf-idf, 0.4; the gaps C - t_i are 0.4, 0.3, 0.1, 0; p times 4 words is 2"
+
+    def close(other):
+        return all(abs(a - b) < 6e-3 for a, b in zip(values, other))
+
+    if close([gap / sum(gaps) for gap in gaps]):
+        hint = "these are shares that sum to 1; they must sum to p times the number of words, here 2"
+    elif close([0.5 * gap / sum(gaps) for gap in gaps]):
+        hint = "the number of words is missing: the mean of the probabilities is p"
+    elif close([2 * t / 0.8 for t in (0.0, 0.1, 0.3, 0.4)]):
+        hint = "the other way round: words that say little (small tf-idf) are replaced most"
+    elif max(values) > 1:
+        hint = "a probability cannot pass 1"
+    expect([round(v, 2) for v in values], want, given="tf-idf 0, 0.1, 0.3, 0.4; p = 0.5", hint=hint, atol=6e-3)
+
+
+def find_the_bug(answer) -> None:
+    """Find the bug: which fault each of four functions has."""
+    require(
+        isinstance(answer, dict)
+        and set(answer) == set(_FAULTS)
+        and all(isinstance(v, str) and v in BUGS for v in answer.values()),
+        given=repr(answer),
+        hint=f"a dict with the keys A, B, C, D; each value is one of {', '.join(map(repr, BUGS))}",
+    )
+    hints = {
+        "A": 'put in ["pain", "and", "pain"]: how many words change?',
+        "B": "put in 否认发热: what is left?",
+        "C": "a set is used, but look at what is done with it before anything is drawn",
+        "D": "list() of a set of strings: does its order depend on the seed, or on the process?",
+    }
+    for function, fault in _FAULTS.items():
+        expect(answer[function], fault, given=f"function {function}", hint=hints[function])
+
+
+def _is_part(part: list, whole: list) -> bool:
+    rest = iter(whole)
+    return all(word in rest for word in part)
