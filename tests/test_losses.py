@@ -149,6 +149,7 @@ def test_soft_targets_mix_the_losses_of_the_classes():
     )
     scores, yes = bits()
     soft = torch.where(yes, 0.9, 0.25).double()
+    soft[0] = yes[0].double()  # hard ones among them
     both = [sigmoid_focal_loss(scores, torch.full_like(yes, t), alpha=0.25, reduction="none") for t in (True, False)]
     torch.testing.assert_close(
         sigmoid_focal_loss(scores, soft, alpha=0.25, reduction="none"), soft * both[0] + (1 - soft) * both[1]
