@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import venv
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -172,10 +173,9 @@ def status(field: str) -> int:
 
 def torchvision_ops():
     try:
-        from torchvision import ops
+        return import_module("torchvision.ops")  # in an environment of its own: it does not load beside a CPU torch
     except (ImportError, RuntimeError):
         return None
-    return ops
 
 
 def peer_python() -> str:

@@ -1558,8 +1558,8 @@ def augment(
         n: variants a text; fewer where so many different ones are not found.
         seed: a whole number.
         language: how texts are cut into words: ``"en"``, ``"zh"``, ``"auto"``.
-        workers: number of processes; 0 works in this one. The result is the same. It pays from some ten thousand
-            texts on. The operations are sent to each worker once; where processes are not forked (macOS, Windows) they
+        workers: number of processes; 0 works in this one. The result is the same. Each
+            process starts by importing torch: measure whether it pays. The operations are sent to each worker once; where processes are not forked (macOS, Windows) they
             must be functions of a module, and the script needs ``if __name__ == "__main__":``.
 
     Returns:
