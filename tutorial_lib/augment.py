@@ -1558,9 +1558,10 @@ def augment(
         n: variants a text; fewer where so many different ones are not found.
         seed: a whole number.
         language: how texts are cut into words: ``"en"``, ``"zh"``, ``"auto"``.
-        workers: number of processes; 0 works in this one. The result is the same. Each
-            process starts by importing torch: measure whether it pays. The operations are sent to each worker once; where processes are not forked (macOS, Windows) they
-            must be functions of a module, and the script needs ``if __name__ == "__main__":``.
+        workers: number of processes; 0 works in this one. The result is the same. Each process starts by importing
+            torch: measure whether it pays. The operations are sent to each worker once; where processes are not
+            forked (macOS, Windows) they must be functions of a module, and the script needs
+            ``if __name__ == "__main__":``.
 
     Returns:
         The variants, in the order of the texts. The texts themselves are not among them.
