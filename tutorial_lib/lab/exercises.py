@@ -1,7 +1,7 @@
 """Exercises that check themselves, and never break Run All."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -124,6 +124,24 @@ def require(condition: bool, *, given: str, hint: str) -> None:
     """
     if not condition:
         raise Wrong(f"given     {given}\n  hint: {hint}")
+
+
+def match_faults(
+    answer: Any, faults: dict[str, str], *, among: Sequence[str], hints: dict[str, str], what: str
+) -> None:
+    """Raise :class:`Wrong` unless a dict names the fault of each piece of code; the answer is not given away.
+
+    >>> match_faults({"A": "none"}, {"A": "none"}, among=["none", "typo"], hints={"A": "read it"}, what="line")
+    """
+    require(
+        isinstance(answer, dict)
+        and set(answer) == set(faults)
+        and all(isinstance(value, str) and value in among for value in answer.values()),
+        given=repr(answer),
+        hint=f"a dict with the keys {', '.join(faults)}; each value is one of {', '.join(map(repr, among))}",
+    )
+    for key, fault in faults.items():
+        require(answer[key] == fault, given=f"{what} {key}: {answer[key]!r}", hint=hints[key])
 
 
 def _find(exercise: str) -> Callable[[Any], None]:

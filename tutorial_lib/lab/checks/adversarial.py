@@ -2,7 +2,7 @@
 
 import torch
 
-from ..exercises import Wrong, call, expect, require
+from ..exercises import Wrong, call, expect, match_faults, require
 
 BUGS = ("one norm", "never projects", "lost backup", "padding", "none")
 _FAULTS = {"a": "one norm", "b": "lost backup", "c": "never projects", "d": "padding"}
@@ -114,21 +114,13 @@ def project(answer) -> None:
 
 def find_the_bug(answer) -> None:
     """Find the bug: which fault each of four snippets has."""
-    require(
-        isinstance(answer, dict)
-        and set(answer) == set(_FAULTS)
-        and all(isinstance(value, str) and value in BUGS for value in answer.values()),
-        given=repr(answer),
-        hint=f"a dict with the keys a, b, c, d; each value is one of {', '.join(map(repr, BUGS))}",
-    )
     hints = {
         "a": "give it a batch of two texts: how long is the push of each?",
         "b": "follow `backup` through two rounds of the loop",
         "c": "how far can three steps come, at most?",
         "d": "what happens at a token that is 0?",
     }
-    for key, fault in _FAULTS.items():
-        require(answer[key] == fault, given=f"snippet {key}: {answer[key]!r}", hint=hints[key])
+    match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="snippet")
 
 
 def _close(got, wrong):

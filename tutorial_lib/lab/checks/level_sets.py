@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..exercises import call, expect, require
+from ..exercises import call, expect, match_faults, require
 
 BUGS = ("inverted", "crop", "one side", "none")
 _FAULTS = {"A": "inverted", "B": "crop", "C": "one side", "D": "none"}
@@ -72,21 +72,13 @@ def steepness(answer) -> None:
 
 def find_the_bug(answer) -> None:
     """Find the bug: which fault each of four lines has."""
-    require(
-        isinstance(answer, dict)
-        and set(answer) == set(_FAULTS)
-        and all(isinstance(v, str) and v in BUGS for v in answer.values()),
-        given=repr(answer),
-        hint=f"a dict with the keys A, B, C, D; each value is one of {', '.join(map(repr, BUGS))}",
-    )
     hints = {
         "A": "put phi = -1 in, deep inside: is the soft mask near 1?",
         "B": "cut the image smaller, so that the farthest voxel is gone: does a voxel near the outline keep its value?",
         "C": "what is its value for a voxel deep inside, and for one just inside?",
         "D": "it is negative inside, positive outside, and 20 is the same for every crop; is anything left to blame?",
     }
-    for line, fault in _FAULTS.items():
-        expect(answer[line], fault, given=f"line {line}", hint=hints[line])
+    match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="line")
 
 
 def _number(answer) -> float:

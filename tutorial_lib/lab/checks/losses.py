@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from ..exercises import Wrong, call, expect, require
+from ..exercises import Wrong, call, expect, match_faults, require
 
 BUGS = ("double sigmoid", "batch mean", "margins as weights", "none")
 _FAULTS = {"A": "margins as weights", "B": "double sigmoid", "C": "batch mean", "D": "none"}
@@ -111,21 +111,13 @@ def ldam_logits(answer) -> None:
 
 def find_the_bug(answer) -> None:
     """Find the bug: which fault each of four losses has."""
-    require(
-        isinstance(answer, dict)
-        and set(answer) == set(_FAULTS)
-        and all(isinstance(v, str) and v in BUGS for v in answer.values()),
-        given=repr(answer),
-        hint=f"a dict with the keys A, B, C, D; each value is one of {', '.join(map(repr, BUGS))}",
-    )
     hints = {
         "A": "which numbers does the vector m hold, and what does `weight=` make of them?",
         "B": "put z = -100 and z = 100 in: which values can s take?",
         "C": "F.nll_loss has a default reduction: how many numbers is ce?",
         "D": "follow one sample: does its factor depend on another one? Class weights alone are no fault here",
     }
-    for name, fault in _FAULTS.items():
-        expect(answer[name], fault, given=f"loss {name}", hint=hints[name])
+    match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="loss")
 
 
 def tuned_macro_f1(answer) -> None:

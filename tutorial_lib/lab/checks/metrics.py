@@ -5,7 +5,7 @@ from numbers import Real
 
 import numpy as np
 
-from ..exercises import Wrong, call, expect, require
+from ..exercises import Wrong, call, expect, match_faults, require
 
 BUGS = ("perfect by accident", "spacing reversed", "always background", "none")
 _FAULTS = {"A": "always background", "B": "perfect by accident", "C": "spacing reversed", "D": "none"}
@@ -147,18 +147,13 @@ def break_even(answer) -> None:
 
 def find_the_bug(answer) -> None:
     """Find the bug: the fault of each of four evaluation functions."""
-    valid = isinstance(answer, dict) and set(answer) == set(_FAULTS)
-    valid = valid and all(isinstance(value, str) and value in BUGS for value in answer.values())
-    names = ", ".join(repr(bug) for bug in BUGS)
-    require(valid, given=repr(answer), hint=f"answer with a dict that has the keys A, B, C, D and values of {names}")
     hints = {
         "A": "how many channels has the output of net, and which numbers can argmax(1) be then?",
         "B": "what does the function say of a prediction that holds nothing, and what of a perfect one?",
         "C": "in which order are the axes of the array, and in which order the numbers of the spacing?",
         "D": "which entry counts what? Try both masks empty, and one of them",
     }
-    for key, fault in _FAULTS.items():
-        expect(answer[key], fault, given=f"function {key}", hint=hints[key])
+    match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="function")
 
 
 def _number(answer, want: float, mistakes: dict[float, str], *, given: str, hint: str) -> None:

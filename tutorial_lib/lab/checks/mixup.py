@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from ..exercises import Wrong, call, expect, require
+from ..exercises import Wrong, call, expect, match_faults, require
 
 BUGS = ("pairs", "side", "double softmax", "none")
 _FAULTS = {"A": "side", "B": "pairs", "C": "double softmax", "D": "none"}
@@ -111,19 +111,13 @@ def beta_variance(answer) -> None:
 
 def find_the_bug(answer) -> None:
     """Find the bug: which fault each of four training steps has."""
-    require(
-        isinstance(answer, dict) and set(answer) == set(_FAULTS) and all(v in BUGS for v in answer.values()),
-        given=repr(answer),
-        hint=f"a dict with the keys A, B, C, D; each value is one of {', '.join(map(repr, BUGS))}",
-    )
     hints = {
         "A": "put lam = 0.9 in by hand: which image dominates the mixed input, and which label the loss?",
         "B": "print the partners of the inputs and the partners of the targets: are they the same rows?",
         "C": "what does F.cross_entropy expect, logits or probabilities?",
         "D": "compare with the step in the chapter, term by term; is mixing the two losses a fault?",
     }
-    for step, fault in _FAULTS.items():
-        expect(answer[step], fault, given=f"step {step}", hint=hints[step])
+    match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="step")
 
 
 def _mixed(values, lam, index):

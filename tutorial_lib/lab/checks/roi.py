@@ -3,7 +3,7 @@
 import torch
 
 from ...roi import roi_align
-from ..exercises import call, expect, require
+from ..exercises import call, expect, match_faults, require
 
 BUGS = ("half pixel", "rounded", "edges", "none")
 _FAULTS = {"A": "half pixel", "B": "edges", "C": "none", "D": "rounded"}
@@ -100,21 +100,13 @@ def to_grid(answer) -> None:
 
 def find_the_bug(answer) -> None:
     """Find the bug: which fault each of four lines has."""
-    require(
-        isinstance(answer, dict)
-        and set(answer) == set(_FAULTS)
-        and all(isinstance(v, str) and v in BUGS for v in answer.values()),
-        given=repr(answer),
-        hint=f"a dict with the keys A, B, C, D; each value is one of {', '.join(map(repr, BUGS))}",
-    )
     hints = {
         "A": "take a box from 0 to 4 at scale 1 in 4 bins: do the points lie in the middles of cells 0 to 3?",
         "B": "take the same box in 4 bins: where are the first and the last point?",
         "C": "multiply it out: is it anything but the formula of section 3?",
         "D": "move the box by a tenth of a pixel: does every point move?",
     }
-    for line, fault in _FAULTS.items():
-        expect(answer[line], fault, given=f"line {line}", hint=hints[line])
+    match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="line")
 
 
 def _weights(low, high, bins, ratio, length):

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 
-from ..exercises import call, expect, require
+from ..exercises import call, expect, match_faults, require
 
 BUGS = ("order", "everywhere", "script", "none")
 _FAULTS = {"A": "everywhere", "B": "script", "C": "none", "D": "order"}
@@ -105,21 +105,13 @@ def uda_probabilities(answer) -> None:
 
 def find_the_bug(answer) -> None:
     """Find the bug: which fault each of four functions has."""
-    require(
-        isinstance(answer, dict)
-        and set(answer) == set(_FAULTS)
-        and all(isinstance(v, str) and v in BUGS for v in answer.values()),
-        given=repr(answer),
-        hint=f"a dict with the keys A, B, C, D; each value is one of {', '.join(map(repr, BUGS))}",
-    )
     hints = {
         "A": 'put in ["pain", "and", "pain"]: how many words change?',
         "B": "put in 否认发热: what is left?",
         "C": "a set is used, but look at what is done with it before anything is drawn",
         "D": "list() of a set of strings: does its order depend on the seed, or on the process?",
     }
-    for function, fault in _FAULTS.items():
-        expect(answer[function], fault, given=f"function {function}", hint=hints[function])
+    match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="function")
 
 
 def _is_part(part: list, whole: list) -> bool:
