@@ -586,23 +586,26 @@ def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torc
     [1, 2]
     """
     _check_nms(boxes, scores, iou_threshold)
-    order = scores.sort(descending=True, stable=True).indices
-    limit = _below(iou_threshold, boxes.dtype)
-    # Coordinates and areas by falling score, one row each.
-    boxes = boxes.detach()[order]
-    rest = torch.cat((boxes, box_area(boxes)[:, None]), 1).T.contiguous()
-    kept = []
-    while len(order):
-        first, order = order[:_BLOCK], order[_BLOCK:]
-        block, rest = rest[:, :_BLOCK], rest[:, _BLOCK:]
-        stays = _greedy(_overlap(block, block, limit)).to(order.device)
-        kept.append(first[stays])
-        if len(order):
+    order = scores.detach().sort(descending=True, stable=True).indices.cpu().numpy()
+    # In NumPy, on one thread: hundreds of short steps, each of which a busy second core would hold up.
+    corners = boxes.detach().to(_computed_in(boxes)).cpu().numpy()[order]
+    limit = _below(iou_threshold, corners.dtype)
+    area = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+    rest = np.concatenate((corners.T, area[None]))
+    kept = [order[:0]]
+    with np.errstate(invalid="ignore"):  # 0/0 of two boxes without area is no overlap
+        while len(order):
+            first, order = order[:_BLOCK], order[_BLOCK:]
+            block, rest = rest[:, :_BLOCK], rest[:, _BLOCK:]
+            stays = _greedy(_overlap(block, block, limit))
+            kept.append(first[stays])
             block = block[:, stays]
-            alive = torch.cat([~_overlap(block, part, limit).any(0) for part in rest.split(_STRIP, 1)])
-            alive = alive.nonzero().squeeze(1)
-            order, rest = order[alive], rest[:, alive]
-    return torch.cat(kept) if kept else order
+            gone = np.zeros(len(order), bool)
+            for start in range(0, len(order), _STRIP):
+                strip = slice(start, start + _STRIP)
+                gone[strip] = _overlap(block, rest[:, strip], limit).any(0)
+            order, rest = order[~gone], rest[:, ~gone]
+    return torch.from_numpy(np.concatenate(kept)).to(boxes.device)
 
 
 # Boxes decided at a time, and boxes compared with them at a time: what a comparison writes stays in the cache.
@@ -612,26 +615,31 @@ _BLOCK, _STRIP = 256, 512
 def _overlap(these, others, limit):
     """Whether the IoU is above the limit, (N, M), of boxes given as rows x1, y1, x2, y2, area."""
     x1, y1, x2, y2, area = these[:, :, None]
-    wide = torch.minimum(x2, others[2]).sub_(torch.maximum(x1, others[0])).clamp_(min=0)
-    high = torch.minimum(y2, others[3]).sub_(torch.maximum(y1, others[1])).clamp_(min=0)
-    inter = wide.mul_(high)
-    return inter.div_(torch.add(area, others[4], out=high).sub_(inter)) > limit
+    wide, high = np.minimum(x2, others[2]), np.minimum(y2, others[3])
+    other = np.maximum(x1, others[0])
+    wide -= other
+    high -= np.maximum(y1, others[1], out=other)
+    inter = np.maximum(wide, 0, out=wide)
+    inter *= np.maximum(high, 0, out=high)
+    union = np.add(area, others[4], out=other)
+    union -= inter
+    inter /= union
+    return inter > limit
 
 
-def _below(threshold: float, dtype: torch.dtype) -> torch.Tensor:
+def _below(threshold: float, dtype):
     """The largest number of a type that is not above the threshold: rounding 0.3 up would let an IoU of 0.3 pass."""
-    limit = torch.tensor(float(threshold), dtype=dtype)
-    return limit if float(limit) <= threshold else torch.nextafter(limit, limit.new_tensor(-math.inf))
+    limit = dtype.type(threshold)
+    return limit if float(limit) <= threshold else np.nextafter(limit, dtype.type(-1))
 
 
-def _greedy(overlap: torch.Tensor) -> torch.Tensor:
+def _greedy(overlap):
     """Which boxes stay, of a few that are sorted by score."""
-    overlap = overlap.cpu().numpy()
     gone = np.zeros(len(overlap), bool)
     for number, row in enumerate(overlap):
         if not gone[number]:
             gone[number + 1 :] |= row[number + 1 :]
-    return torch.from_numpy(np.flatnonzero(~gone))
+    return ~gone
 
 
 def batched_nms(boxes: torch.Tensor, scores: torch.Tensor, classes: torch.Tensor, iou_threshold: float) -> torch.Tensor:
