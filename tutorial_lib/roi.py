@@ -465,7 +465,7 @@ def _places(place):
 
 
 # Numbers gathered at a time: what is compared next is still in the cache.
-_GATHERED = 1 << 18
+_GATHERED = 1 << 16
 
 
 def _largest(table, image, y, x, places=False):
