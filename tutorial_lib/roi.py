@@ -464,8 +464,9 @@ def _places(place):
         yield some, torch.add(channel, place[some], alpha=channels)
 
 
-# Numbers gathered at a time: what is compared next is still in the cache.
-_GATHERED = 1 << 16
+# Numbers gathered at a time: what is compared next is still in the cache, and torch does not split steps so short
+# over threads, which would wait for one another wherever a core is busy.
+_GATHERED = 1 << 15
 
 
 def _largest(table, image, y, x, places=False):
