@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 
 from .level_sets import mask_from_sdf
-from .losses import dice_loss
+from .losses import _what, _widen, dice_loss
 
 __all__ = [
     "DTCLoss",
@@ -505,15 +505,6 @@ def clipped_noise(
 
 
 # --- Checks ---------------------------------------------------------------------------------------------------------
-
-
-def _widen(values: Tensor) -> Tensor:
-    """Half precision to float32: sums over a million pixels, and slopes of 1500, need the digits."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
-
-
-def _what(values: Tensor) -> str:
-    return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
 
 
 def _check_predictions(**named: Tensor) -> None:
