@@ -13,6 +13,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 from tutorial_lib.course.catalogue import (
@@ -23,6 +24,17 @@ from tutorial_lib.course.catalogue import (
     read_chapter,
     select,
 )
+
+#: Commands that live in modules of their own: the function ``NAME(options)`` does it, ``add_NAME(parser)`` declares
+#: what it takes.
+_ELSEWHERE = {
+    "sweep": "run a chapter's experiment over a grid of settings and seeds, here or on a cluster",
+    "colab": "point every Colab badge and set-up line to a fork, or back",
+    "student": "make a clean copy of the course to hand out: no outputs, no solutions",
+    "grade": "grade students' notebooks into one table",
+    "map": "for maintainers: write the README's map and picture from the last run",
+}
+_MODULES = {"sweep": "sweep", "colab": "colab", "student": "classroom", "grade": "classroom", "map": "front"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,6 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     out(command("doctor", _doctor, "look at the environment: what is there, what is missing, how to get it"))
     command("lab", _lab, "open JupyterLab on the first chapter")
     running(command("refresh", _refresh, "for maintainers: run chapters and their solutions, and save them in place"))
+    for name, text in _ELSEWHERE.items():
+        # Each of these modules knows its own arguments and work; all are light to import.
+        module = import_module(f"tutorial_lib.course.{_MODULES[name]}")
+        getattr(module, f"add_{name}")(command(name, getattr(module, name), text))
     return parser
 
 

@@ -41,7 +41,7 @@ def atomic_write(path: str | Path, content: str | bytes) -> None:
         raise
 
 
-def sweep(folder: str | Path) -> None:
+def remove_leftovers(folder: str | Path) -> None:
     """Remove the temporary files that dead processes left in ``folder``.
 
     Args:

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from tutorial_lib.course.catalogue import Chapter, CourseError
-from tutorial_lib.course.files import atomic_write, read_json, sweep
+from tutorial_lib.course.files import atomic_write, read_json, remove_leftovers
 
 PACKAGE = Path(__file__).resolve().parents[1]
 TIMEOUT = 1800.0
@@ -232,7 +232,7 @@ def open_folder(out: Path):
         for folder in (out, out / "chapters"):
             with tempfile.TemporaryFile(dir=folder):
                 pass
-            sweep(folder)
+            remove_leftovers(folder)
     except Timeout:
         raise CourseError(f"another tutorial run is at work in {out}; wait for it, or use --out DIR") from None
     except OSError as error:
@@ -487,7 +487,7 @@ def refresh(jobs: list[Job], *, parallel: int = 1, timeout: float = TIMEOUT, sho
     for folder in {job.target.parent for job in jobs}:
         if not os.access(folder, os.W_OK):
             raise CourseError(f"cannot write in {folder}")
-        sweep(folder)
+        remove_leftovers(folder)
     records = []
     stream = execute(jobs, out=Path(), parallel=parallel, timeout=timeout)
     with closing(stream), closing(show):
