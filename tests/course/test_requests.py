@@ -9,7 +9,7 @@ import pytest
 from tutorial_lib.course import doctor
 from tutorial_lib.course.catalogue import read_chapter
 from tutorial_lib.course.cli import main
-from tutorial_lib.course.files import atomic_write, sweep
+from tutorial_lib.course.files import atomic_write, remove_leftovers
 from tutorial_lib.course.runner import chapter_key, finished, open_folder, source_hash
 
 
@@ -257,7 +257,7 @@ def test_a_damaged_record_does_not_pass_for_finished(course, content):
     assert finished(course.out, chapter, {}, {}, {}) is None
 
 
-def test_atomic_write_and_sweep(tmp_path, monkeypatch):
+def test_atomic_write_and_remove_leftovers(tmp_path, monkeypatch):
     atomic_write(tmp_path / "a", "one")
     monkeypatch.setattr(os, "replace", lambda *names: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
@@ -267,7 +267,7 @@ def test_atomic_write_and_sweep(tmp_path, monkeypatch):
     dead.wait()
     for name in (f".a.{dead.pid}.tmp", f".b.{os.getpid()}.tmp", ".hidden", "c.1.tmp"):
         (tmp_path / name).touch()
-    sweep(tmp_path)
+    remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["a", f".b.{os.getpid()}.tmp", ".hidden", "c.1.tmp"]
     )
