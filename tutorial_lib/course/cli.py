@@ -177,7 +177,7 @@ def _claims(options) -> int:
 
 def _run(options) -> int:
     from tutorial_lib.course.clean import plain
-    from tutorial_lib.course.progress import display, outcome
+    from tutorial_lib.course.progress import display, outcomes
     from tutorial_lib.course.report import headline
     from tutorial_lib.course.runner import DiskError, run
 
@@ -198,9 +198,7 @@ def _run(options) -> int:
         return 143 if isinstance(interrupt, _Terminated) else 130
     print()
     asked = {chapter.name for chapter in chapters}
-    for chapter in summary["chapters"]:
-        if chapter["name"] in asked:
-            print(f"{chapter['name']:<20} {outcome(chapter)}")
+    print("\n".join(outcomes([chapter for chapter in summary["chapters"] if chapter["name"] in asked])))
     failed = [chapter for chapter in summary["chapters"] if chapter["name"] in asked and chapter["error"]]
     for chapter in failed:
         error = chapter["error"]

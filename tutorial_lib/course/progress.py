@@ -36,6 +36,16 @@ def outcome(record: dict) -> str:
     return line + (f"  {claims} claim{'s' * (claims > 1)}" if claims else "")
 
 
+def outcomes(records: list[dict]) -> list[str]:
+    """Return the lines that close a run: one a chapter, in columns.
+
+    Args:
+        records: as for ``outcome``, with ``name``.
+    """
+    width = max([20, *(len(record["name"]) for record in records)])
+    return [f"{record['name']:<{width}} {outcome(record)}" for record in records]
+
+
 class Lines:
     """Plain lines, for logs: when a chapter starts, every half minute, and when it ends."""
 
