@@ -1,6 +1,7 @@
 """The files that set the project up agree with each other and with what the code imports."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -28,14 +29,34 @@ PIP_ONLY = {"simplemma"}
 
 def requirements(*groups: str) -> dict[str, Requirement]:
     """Canonical name -> requirement, of the core and of the named extras."""
-    lines = [*PROJECT["dependencies"], *(line for group in groups for line in EXTRAS[group])]
+    found: dict[str, Requirement] = {}
+    for group in [PROJECT["dependencies"], *(EXTRAS[group] for group in groups)]:
+        for name, requirement in expanded(group).items():
+            assert name not in found or found[name].specifier == requirement.specifier, f"{name}: two ranges"
+            found[name] = requirement
+    return found
+
+
+def expanded(lines: list[str]) -> dict[str, Requirement]:
+    """An extra's requirements by name. An extra that it contains comes first; its own lines may only narrow that."""
     found: dict[str, Requirement] = {}
     for line in lines:
         requirement = Requirement(line)
         name = canonicalize_name(requirement.name)
-        assert name not in found or found[name].specifier == requirement.specifier, f"{name}: two ranges"
-        found[name] = requirement
+        if name == PROJECT["name"]:
+            assert not found
+            for extra in requirement.extras:
+                found |= expanded(EXTRAS[extra])
+        else:
+            assert name not in found or lowest(requirement) >= lowest(found[name]), f"{name}: wider than in its part"
+            found[name] = requirement
     return found
+
+
+def lowest(requirement: Requirement) -> Version:
+    (bound,) = requirement.specifier
+    assert bound.operator == ">="
+    return Version(bound.version)
 
 
 def constraints() -> dict[str, Version]:
@@ -72,10 +93,10 @@ def tracked_files() -> list[Path]:
     return [ROOT / name for name in names if name and (ROOT / name).is_file()]
 
 
-def imports(path: Path) -> set[str]:
-    """The top-level packages that a file imports anywhere, without its own."""
+def imports(code: Path | str) -> set[str]:
+    """The top-level packages that a file, or a text, imports anywhere, without its own."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(code if isinstance(code, str) else code.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -128,7 +149,7 @@ def test_environment_would_accept_the_tested_versions():
 
 def test_every_direct_dependency_is_pinned_inside_its_range():
     pins = constraints()
-    for name, entry in requirements(*EXTRAS).items():
+    for name, entry in (item for extra in EXTRAS for item in requirements(extra).items()):
         assert name in pins, f"{name} is not in constraints.txt"
         assert pins[name] in entry.specifier, f"{name}=={pins[name]} is outside {entry.specifier}"
 
@@ -146,7 +167,7 @@ def test_constraints_are_exact_and_sorted_by_nothing_else():
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
-    [("tutorial_lib/lab", ["course"]), ("tutorial_lib/course", ["course"]), ("data_scripts", ["data"])],
+    [("tutorial_lib/lab", ["chapters"]), ("tutorial_lib/course", ["course"]), ("data_scripts", ["data"])],
 )
 def test_what_is_imported_is_declared(folder, extras):
     declared = set(requirements(*extras))
@@ -166,7 +187,29 @@ def test_what_tests_and_benchmarks_import_is_declared():
 
 
 def test_the_chapters_have_what_the_text_methods_need():
-    assert requirements("text").items() <= requirements("course").items()
+    assert requirements("text").items() <= requirements("chapters").items()
+
+
+def test_what_a_chapter_imports_is_in_the_extra_that_its_first_lines_install():
+    declared = set(requirements("chapters"))
+    for path in sorted((ROOT / "notebooks").rglob("[0-9]*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            source = "".join(cell["source"])
+            # monai: a chapter shows it only where it is installed, and asks first.
+            if cell["cell_type"] == "code" and "find_spec(\"monai\")" not in source:
+                missing = distributions(imports(source)) - declared
+                assert not missing, f"{path.name} imports {missing}"
+
+
+def test_the_chapters_extra_takes_what_colab_has():
+    """Colab's own versions (August 2026): its set-up lines must not replace what a running kernel has loaded."""
+    colab = {"ipython": "7.34.0", "ipywidgets": "7.7.1", "pandas": "2.2.2", "numpy": "2.0.2", "torch": "2.10.0",
+             "scipy": "1.16.3", "matplotlib": "3.10.0", "scikit-learn": "1.6.1", "scikit-image": "0.25.2",
+             "seaborn": "0.13.2", "tqdm": "4.67.3", "nltk": "3.9.1", "jieba": "0.42.1", "platformdirs": "4.10.0"}
+    wanted = requirements("chapters")
+    assert wanted.keys() - colab.keys() == {"simplemma"}
+    for name, version in colab.items():
+        assert version in wanted[name].specifier, f"{name}: Colab's {version} is outside {wanted[name].specifier}"
 
 
 def test_the_core_is_small():

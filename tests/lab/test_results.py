@@ -13,7 +13,6 @@ from tutorial_lib.lab import results
 @pytest.fixture(name="folder")
 def _folder(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "results_folder", lambda: tmp_path)
-    monkeypatch.setattr(results, "_ONLINE", (tmp_path / "online").as_uri())
     return tmp_path
 
 
@@ -51,13 +50,21 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(folder):
     assert [p.name for p in folder.iterdir()] == ["r.json"]
 
 
-def test_read_from_the_page_where_there_is_no_checkout(folder):
-    online = folder / "online"
-    online.mkdir()
-    (online / "far.json").write_text('{"rows": [1]}')
+def test_read_from_the_installed_package_where_there_is_no_checkout(folder, monkeypatch):
+    site = folder / "lib" / "site-packages"
+    about = site / "tutorial_lib-0.1.0.dist-info"
+    stored = folder / "share" / "tutorial_lib" / "results"
+    about.mkdir(parents=True)
+    stored.mkdir(parents=True)
+    (stored / "far.json").write_text('{"rows": [1]}')
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: tutorial-lib\nVersion: 0.1.0\n")
+    (about / "RECORD").write_text("../../share/tutorial_lib/results/far.json,,\ntutorial_lib/nowhere.json,,\n")
+    monkeypatch.syspath_prepend(site)
     assert results.load_result("far") == {"rows": [1]}
     with pytest.raises(FileNotFoundError, match="neither"):
         results.load_result("nowhere")
+    results.save_result("far", [{"a": 2}], command="c", seconds=1)
+    assert results.load_result("far")["rows"] == [{"a": 2}]  # one's own run comes before what was delivered
 
 
 def test_the_stored_mitbih_run_is_whole_and_names_its_data(shared_data):

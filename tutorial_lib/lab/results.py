@@ -5,13 +5,11 @@ import json
 import os
 import platform
 import tempfile
+from importlib import metadata
 from pathlib import Path
-from urllib.request import urlopen
 
 import numpy as np
 import torch
-
-_ONLINE = "https://raw.githubusercontent.com/OWNER/tutorial/main/results"  # OWNER/tutorial: the one placeholder
 
 
 def results_folder() -> Path:
@@ -67,7 +65,7 @@ def save_result(
 
 
 def load_result(name: str) -> dict:
-    """Read a stored result: from the checkout, or from the project's page where only the package is installed.
+    """Read a stored result: from :func:`results_folder`, else the copy that came with the installed package.
 
     Args:
         name: file name without ``.json``.
@@ -79,13 +77,20 @@ def load_result(name: str) -> dict:
         FileNotFoundError: if it is in neither place.
     """
     path = results_folder() / f"{name}.json"
-    if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
+    for place in (path, _installed(name)):
+        if place is not None and place.is_file():
+            return json.loads(place.read_text(encoding="utf-8"))
+    raise FileNotFoundError(f"stored result {name!r} is neither at {path} nor came with the installed tutorial-lib")
+
+
+def _installed(name: str) -> Path | None:
+    # Asked of the installed package's own list of files: their folder differs between systems and ways to install.
     try:
-        with urlopen(f"{_ONLINE}/{name}.json", timeout=20) as reply:
-            return json.load(reply)
-    except OSError as error:
-        raise FileNotFoundError(f"stored result {name!r} is neither at {path} nor at {_ONLINE} ({error})") from error
+        files = metadata.files("tutorial-lib") or []
+    except metadata.PackageNotFoundError:
+        return None
+    found = (file.locate() for file in files if file.name == f"{name}.json" and file.parent.name == "results")
+    return next(map(Path, found), None)
 
 
 def _plain(value):
