@@ -101,8 +101,8 @@ def imports(code: Path | str) -> set[str]:
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             found.add(node.module.split(".")[0])
-    own = {"tutorial_lib", "data_scripts", "benchmarks", "tests"} | {path.stem for path in (ROOT / "tests").glob("*.py")}
-    return found - set(sys.stdlib_module_names) - own
+    helpers = {path.stem for path in (ROOT / "tests").glob("*.py")}
+    return found - set(sys.stdlib_module_names) - {"tutorial_lib", "data_scripts", "benchmarks", "tests"} - helpers
 
 
 @cache
