@@ -1397,14 +1397,3 @@ def test_fault_10_another_dropout_mask_in_each_pass():
     assert abs(float(second.detach() - first.detach())) > 1e-3  # the perturbation is nothing, the mask is not
     first, second = FGM(model, epsilon=1e-12).backward(closure).losses
     torch.testing.assert_close(first, second, rtol=1e-9, atol=0)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-@pytest.mark.parametrize("method", [FGM, PGD])
-def test_the_gpu_agrees(method):
-    results = []
-    for device in ("cpu", "cuda"):
-        model, (tokens, target) = Text().to(device), (part.to(device) for part in batch())
-        step = method(model, "words", epsilon=0.3).backward(closure_of(model, tokens, target))
-        results.append([part.cpu() for part in (step.loss, *step.perturbations, *gradients(model).values())])
-    torch.testing.assert_close(*results)

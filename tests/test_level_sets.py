@@ -319,13 +319,6 @@ def test_torch_in_torch_out(dtype):
     torch.testing.assert_close(result.double(), torch.from_numpy(signed_distance(disk(16, 5))), rtol=1e-2, atol=0)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_in_cuda_out():
-    result = signed_distance(torch.from_numpy(disk(16, 5)).cuda())
-    assert result.is_cuda
-    torch.testing.assert_close(result.cpu(), signed_distance(torch.from_numpy(disk(16, 5))), rtol=0, atol=0)
-
-
 def test_views_and_threads_change_nothing():
     masks = blobs((5, 14, 11))
     expected = signed_distance(masks, spatial_dims=2)

@@ -1174,34 +1174,3 @@ def test_bug_iou_of_nothing_is_nan():
     both = (nothing * nothing).sum()
     assert (both / (nothing.sum() + nothing.sum() - both)).isnan()
     assert iou_loss(nothing, nothing, pooled=False).item() == 0
-
-
-# --- another device -------------------------------------------------------------------------------------------------
-
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-
-
-def on_both(loss, x, target):
-    for device in ("cpu", "cuda"):
-        there = x.detach().to(device).requires_grad_()
-        value = loss(there, target.to(device))
-        yield value.detach().cpu(), torch.autograd.grad(value, there)[0].cpu()
-
-
-@needs_gpu
-@each(CLASS_LOSSES)
-def test_the_gpu_agrees_on_classes(loss):
-    torch.testing.assert_close(*on_both(loss, *samples()))
-
-
-@needs_gpu
-@each(BIT_LOSSES)
-def test_the_gpu_agrees_on_bits(loss):
-    torch.testing.assert_close(*on_both(loss, *bits()))
-
-
-@needs_gpu
-@pytest.mark.parametrize("loss", [dice_loss, iou_loss, ms_ssim_loss])
-def test_the_gpu_agrees_on_masks(loss):
-    masks = torch.rand(2, 2, 1, 176, 176, generator=seeded(), dtype=torch.float64)
-    torch.testing.assert_close(*on_both(loss, *masks))

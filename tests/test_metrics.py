@@ -591,13 +591,3 @@ def test_surface_distances_leave_their_input_alone():
     copies = pred.copy(), truth.copy()
     surface_distances(pred, truth)
     assert (pred == copies[0]).all() and (truth == copies[1]).all()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_on_a_gpu_results_stay_there():
-    pred, truth = (torch.tensor(mask, device="cuda") for mask in island())
-    result = surface_distances(pred, truth)
-    assert result.hd.device.type == "cuda" and round(result.hd.item(), 2) == 23.43
-    matrix = confusion_matrix(pred, truth, 2)
-    assert matrix.device.type == "cuda"
-    assert segmentation_scores(matrix).dice.device.type == "cuda"

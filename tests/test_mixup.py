@@ -786,28 +786,3 @@ def test_bce_of_a_softmax_is_not_cross_entropy():
     right, = torch.autograd.grad(F.cross_entropy(logits, soft), logits)
     torch.testing.assert_close(right, logits.softmax(1) - soft)
     assert right[0, 2] > 0.01 and theirs[0, 2] < -0.01
-
-
-# --------------------------------------------------------------------------------------------------------------- CUDA
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_cuda_gives_the_numbers_of_the_cpu(dtype):
-    x, y = torch.randn(8, 3, 32, 32, generator=seeded(1)).to(dtype), torch.rand(8, 5, generator=seeded(2))
-    for per_sample in (False, True):
-        cpu = mixup(x, y, alpha=1.0, per_sample=per_sample, generator=seeded())
-        out = torch.empty_like(x, device="cuda")
-        gpu = mixup(x.cuda(), y.cuda(), alpha=1.0, per_sample=per_sample, out=out, generator=seeded())
-        assert gpu.inputs is out and all(part.is_cuda for part in gpu)
-        for ours, theirs in zip(cpu, gpu):
-            torch.testing.assert_close(ours, theirs.cpu())
-    on_gpu = [mixup(x.cuda(), y.cuda(), alpha=1.0, generator=torch.Generator("cuda").manual_seed(0)) for _ in range(2)]
-    assert all(torch.equal(a, b) for a, b in zip(*on_gpu))
-    with pytest.raises(ValueError, match="device"):
-        mixup(x.cuda(), y, alpha=1.0)
-    model = network().cuda()
-    for context in CONTEXTS:
-        with context(model, ["1"], alpha=1.0, generator=torch.Generator("cuda").manual_seed(0)) as mix:
-            logits = model(torch.randn(6, 4, device="cuda"))
-            assert bce(logits, mix.targets(torch.rand(6, 3, device="cuda"))).isfinite()

@@ -704,25 +704,3 @@ def test_bad_boxes_for_the_coder():
         decode_boxes(good, good, weights=(1, 1, 0, 1))
     with pytest.raises(ValueError, match=r"offsets must have shape \(..., 4\), got \(3,\)"):
         decode_boxes(torch.zeros(3), good)
-
-
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-
-
-@needs_gpu
-@pytest.mark.parametrize("pool", [roi_align, roi_pool])
-def test_the_gpu_agrees(pool):
-    features, boxes = random(16, 2, 4, 9, 8), random_boxes(16, 30)
-    results = []
-    for device in ("cpu", "cuda"):
-        f = features.to(device).requires_grad_()
-        out = pool(f, boxes.to(device), 3)
-        (grad,) = torch.autograd.grad((out * out).sum(), f)
-        results.append((out.cpu(), grad.cpu()))
-    torch.testing.assert_close(*results)
-
-
-@needs_gpu
-def test_nms_on_the_gpu_agrees():
-    boxes, scores = random_boxes(17, 700)[:, 1:], random(17, 700)
-    assert nms(boxes.cuda(), scores.cuda(), 0.5).tolist() == nms(boxes, scores, 0.5).tolist()

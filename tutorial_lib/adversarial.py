@@ -100,7 +100,8 @@ class _Ball:
 
     def random(self, zeros: list[Tensor], keep: list[Tensor | None], size: float, generator) -> list[Tensor]:
         """FreeLB's start: uniform in a cube whose corners have the given size."""
-        noise = [torch.empty_like(value).uniform_(-1, 1, generator=generator) for value in zeros]
+        noise = [torch.empty_like(value, device=generator.device) for value in zeros]
+        noise = [own.uniform_(-1, 1, generator=generator).to(value.device) for own, value in zip(noise, zeros)]
         # Counted in the mask, which is small: the norm of ones is the square root of their number.
         keep = [
             v.new_ones(v.shape if v.ndim == 1 else (*v.shape[:-1], 1))
@@ -699,7 +700,8 @@ class FreeLB(_Method):
         steps: K, at least 1.
         init: :math:`\epsilon_0`, the largest norm that the start may have, at most ``epsilon``; ``None``: ``epsilon``.
             0 starts at the clean batch.
-        generator: source of the start; ``None`` is torch's global one.
+        generator: source of the start. On the CPU it gives every device the same numbers, drawn on the CPU and brought
+            over; ``None`` draws on the model's device, with a seed from torch's global CPU generator.
 
     Raises:
         ValueError: as :class:`PGD`; also if ``epsilon`` is infinite and ``alpha`` or ``init`` is not given.
@@ -763,7 +765,7 @@ class FreeLB(_Method):
         size = self.epsilon if self.init is None else self.init
         # Seeded from outside: drawn from the global generator inside the first pass, the start would shift the dropout
         # masks of that pass alone.
-        draw = _draws(_seed(self.generator))
+        draw = _draws(self.generator)
         passes = self._passes(mask, scaler)
         if size:
             passes.place.start = lambda zeros, keep: self._ball.random(zeros, keep, size, draw(zeros[0].device))
@@ -799,7 +801,8 @@ class VAT(_Method):
             two predictions is rounding (in float32 not below 1e-4).
         steps: power iterations, at least 0. One is what the papers use; 0 leaves ``r`` in a random direction.
         multilabel: the logits are C independent labels: the divergence is the sum of C Bernoulli divergences.
-        generator: source of the start; ``None`` is torch's global one.
+        generator: source of the start. On the CPU it gives every device the same numbers, drawn on the CPU and brought
+            over; ``None`` draws on the model's device, with a seed from torch's global CPU generator.
 
     Raises:
         ValueError: as :class:`PGD`.
@@ -889,8 +892,11 @@ class VAT(_Method):
     def _divergence(self, passes: _Passes, closure: Callable) -> tuple[Tensor, bool]:
         with torch.no_grad():
             target = self._logits(passes.run(closure, None, alone=True))
-        place, draw = passes.place, _draws(_seed(self.generator))
-        noise = [torch.empty_like(v).normal_(generator=draw(v.device)) for v in place.values]
+        place, draw = passes.place, _draws(self.generator)
+        noise = []
+        for value in place.values:
+            source = draw(value.device)
+            noise.append(torch.empty_like(value, device=source.device).normal_(generator=source).to(value.device))
         directions, sound = self._ball.uphill(noise, place.keep, 1.0), True
         for _ in range(self.steps):
             logits = self._logits(passes.run(closure, [self.xi * d for d in directions], alone=True))
@@ -987,16 +993,14 @@ def _kl(target: Tensor, logits: Tensor, *, multilabel: bool) -> Tensor:
     return (log_p.exp() * (log_p - log_q)).sum(1).mean()
 
 
-def _seed(generator: torch.Generator | None) -> int:
-    device = "cpu" if generator is None else generator.device
-    return int(torch.randint(2**63 - 1, (), generator=generator, device=device))
-
-
-def _draws(seed: int) -> Callable[[torch.device], torch.Generator]:
-    """One generator for each device, all from one seed."""
+def _draws(generator: torch.Generator | None) -> Callable[[torch.device], torch.Generator]:
+    """The generator that draws for a device, all from one seed: on the device itself, or on that of a given one."""
+    home = None if generator is None else generator.device
+    seed = int(torch.randint(2**63 - 1, (), generator=generator, device=home or "cpu"))
     generators = {}
 
     def draw(device: torch.device) -> torch.Generator:
+        device = home or device
         if device not in generators:
             generators[device] = torch.Generator(device).manual_seed(seed)
         return generators[device]

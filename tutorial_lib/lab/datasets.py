@@ -72,6 +72,7 @@ def split_rows(
     for name, given in (("stratify", stratify), ("groups", groups)):
         if given is not None and len(given) != count:
             raise ValueError(f"{name} must have one entry a row ({count}), got {len(given)}")
+    stratify, groups = (g.cpu() if isinstance(g, torch.Tensor) else g for g in (stratify, groups))
     rng = np.random.default_rng(seed)
     if groups is not None:
         names, member = np.unique(np.asarray(groups), return_inverse=True)

@@ -101,7 +101,7 @@ def expect(got: Any, expected: Any, *, given: str, hint: str, atol: float = 1e-6
     >>> expect(torch.ones(2), [1.0, 1.0], given="two ones", hint="none needed")
     """
     try:
-        expected_tensor = torch.as_tensor(expected)
+        expected_tensor = torch.as_tensor(expected).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
         agree = got == expected
     else:

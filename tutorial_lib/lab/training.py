@@ -277,7 +277,10 @@ def compare(
     for method in methods:
         for seed in seeds:
             bar.set_postfix({"method": method, "seed": seed}, refresh=False)
-            rows.append({"method": method, "seed": seed, **fixed, **run(method, seed, **fixed)})
+            scores = run(method, seed, **fixed)
+            # A score that is still a tensor, perhaps on a GPU, would be an object in the table, and no number.
+            scores = {k: v.item() if isinstance(v, torch.Tensor) and v.numel() == 1 else v for k, v in scores.items()}
+            rows.append({"method": method, "seed": seed, **fixed, **scores})
             bar.update()
     bar.close()
     return pd.DataFrame(rows)

@@ -1,0 +1,260 @@
+"""A second device for machines that have one only: CPU numbers behind tensors that say ``standin:0``.
+
+PyTorch keeps one place for a device of one's own (PrivateUse1). Here it gets tensors that hold a CPU tensor inside and
+compute on that, so that every number is exactly the CPU's. What a GPU would refuse is refused, in the GPU's words:
+
+- operations that mix devices; a CPU tensor is let in where CUDA lets it in: as a single number beside elementwise
+  operations, as an index, in copies;
+- ``.numpy()``, and with it everything that draws, saves or fits what NumPy can read;
+- a generator of another device than the numbers drawn with it; ``torch.Generator("standin")`` makes one of this device.
+
+``.to("standin")``, ``device="standin"``, ``.cpu()``, ``.item()``, modules, autograd and optimizers work as with any
+device. What it cannot show: CUDA's own kernels (their rounding, their order of sums, the types they lack), its
+asynchrony, its memory, its speed, and the branches that PyTorch takes for CUDA by name, such as fused optimizers.
+
+Importing this module registers the device for the whole process. It must come before the first backward pass, since
+autograd then counts the devices once and for all: test modules import it at their head.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+try:
+    from torch.utils.backend_registration import _setup_privateuseone_for_python_backend as _setup
+except ImportError:
+    _setup = None
+
+NAME = "standin"
+WHY_NOT = "" if _setup else f"torch {torch.__version__} has no devices written in Python"
+
+_CPU = torch.device("cpu")
+_RealGenerator = torch.Generator
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor on the stand-in; ``inner`` holds its numbers on the CPU."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, inner: torch.Tensor):
+        layout = {"strides": inner.stride(), "storage_offset": inner.storage_offset(), "dtype": inner.dtype}
+        self = torch.Tensor._make_wrapper_subclass(cls, inner.shape, device=torch.device(NAME, 0), **layout)
+        self.inner = inner
+        return self
+
+    def __init__(self, inner: torch.Tensor):
+        pass
+
+    def __repr__(self, *, tensor_contents=None) -> str:
+        return f"{str(self.inner)[:-1]}, device='{NAME}:0')"
+
+    def __deepcopy__(self, memo: dict) -> "Elsewhere":
+        if id(self) not in memo:
+            new = Elsewhere(self.inner.clone())
+            is_parameter = isinstance(self, nn.Parameter)
+            new = nn.Parameter(new, self.requires_grad) if is_parameter else new.requires_grad_(self.requires_grad)
+            new.grad = copy.deepcopy(self.grad, memo)
+            memo[id(self)] = new
+        return memo[id(self)]
+
+    def numpy(self, *, force: bool = False):
+        if force:
+            return self.detach().cpu().numpy()
+        raise TypeError(
+            f"can't convert {NAME}:0 device type tensor to numpy. "
+            "Use Tensor.cpu() to copy the tensor to host memory first."
+        )
+
+    def __array__(self, dtype=None, copy=None):
+        return self.numpy()
+
+    def tolist(self):
+        return self.inner.tolist()
+
+    def data_ptr(self) -> int:
+        return self.inner.data_ptr()
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        _refuse_mixtures(func, args, kwargs)
+        wanted = kwargs.get("device")
+        if wanted is not None:
+            kwargs["device"] = _CPU
+        kwargs.pop("pin_memory", None)
+        known = {}
+
+        def unwrap(value):
+            if isinstance(value, Elsewhere):
+                known[id(value.inner)] = value
+                return value.inner
+            return value
+
+        def wrap(value):
+            # In place and ``out=`` give back the tensor that came; a new wrapper would be another tensor to autograd.
+            if not isinstance(value, torch.Tensor) or (wanted is not None and torch.device(wanted).type == "cpu"):
+                return value
+            return known[id(value)] if id(value) in known else Elsewhere(value)
+
+        inner_args, inner_kwargs = pytree.tree_map(unwrap, (args, kwargs))
+        out = func(*inner_args, **inner_kwargs)
+        for inner in [wrapper for wrapper in known.values() if wrapper.shape != wrapper.inner.shape]:
+            raise NotImplementedError(f"{func} changed the shape of a tensor in place, {tuple(inner.shape)}")
+        return pytree.tree_map(wrap, out)
+
+
+# Beside elementwise operations, where CUDA takes single numbers and indices from the CPU.
+_TAKE_SINGLES = {"fill_", "fill", "masked_fill", "masked_fill_", "index_put", "index_put_", "_index_put_impl_", "where"}
+_TAKE_INDICES = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
+_MOVE = {"copy_", "_to_copy", "_copy_from", "copy", "set_data", "record_stream"}
+
+
+def _refuse_mixtures(func, args, kwargs) -> None:
+    name = func.overloadpacket.__name__
+    if name in _MOVE:
+        return
+    singles = torch.Tag.pointwise in func.tags or name in _TAKE_SINGLES
+    written = [a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments]
+    names = [a.name for a in func._schema.arguments]
+    given = {**dict(zip(names, args)), **kwargs}
+    on_device = bool(names) and isinstance(given.get(names[0]), Elsewhere)
+    for argument, is_written in zip(names, written):
+        for value in pytree.tree_leaves(given.get(argument)):
+            if not isinstance(value, torch.Tensor) or isinstance(value, Elsewhere):
+                continue
+            if argument == "indices" and name in _TAKE_INDICES and on_device:
+                continue
+            if not is_written and singles and value.ndim == 0:
+                continue
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device, but found at least two devices, {NAME}:0 and cpu! "
+                f"(argument {argument} of {name}, shape {tuple(value.shape)})"
+            )
+
+
+# --- generators -------------------------------------------------------------------------------------------------------
+
+
+class _Generator(_RealGenerator):
+    """A generator of the stand-in."""
+
+    device = property(lambda self: torch.device(NAME, 0))
+
+
+class _GeneratorMeta(type):
+    def __call__(cls, device="cpu"):
+        return _Generator() if torch.device(device).type == NAME else _RealGenerator(device)
+
+    def __instancecheck__(cls, value) -> bool:
+        return isinstance(value, _RealGenerator)
+
+
+class _AnyGenerator(metaclass=_GeneratorMeta):
+    """What ``torch.Generator`` is while the stand-in is in use: the type alone cannot be taught a new device."""
+
+
+class _SameGenerator(TorchFunctionMode):
+    """Refuses a generator of one device for numbers on another, in both directions, as PyTorch does."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        generator = kwargs.get("generator")
+        if generator is not None:
+            device = kwargs.get("device")
+            if device is None and args and isinstance(args[0], torch.Tensor):
+                device = args[0].device
+            kind = _CPU.type if device is None else torch.device(device).type
+            if kind != generator.device.type:
+                found = generator.device.type
+                raise RuntimeError(f"Expected a '{kind}' device type for generator but found '{found}'")
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def in_use() -> Iterator[torch.device]:
+    """Inside, ``torch.Generator("standin")`` works and generators are checked. Yields the device."""
+    torch.Generator = _AnyGenerator
+    try:
+        with _SameGenerator():
+            yield torch.device(NAME, 0)
+    finally:
+        torch.Generator = _RealGenerator
+
+
+# --- registration -----------------------------------------------------------------------------------------------------
+
+
+def _empty(size, *, dtype=None, layout=None, device=None, pin_memory=None, memory_format=None) -> Elsewhere:
+    return Elsewhere(torch.empty(size, dtype=dtype, memory_format=memory_format or torch.contiguous_format))
+
+
+def _empty_strided(size, stride, *, dtype=None, layout=None, device=None, pin_memory=None) -> Elsewhere:
+    return Elsewhere(torch.empty_strided(size, stride, dtype=dtype))
+
+
+def _made(name: str):
+    """A factory of its own for what PyTorch would make empty and then resize, which a wrapper cannot follow."""
+    packet, _, overload = name.partition(".")
+    make = getattr(getattr(torch.ops.aten, packet), overload or "default")
+
+    def factory(*args, dtype=None, layout=None, device=None, pin_memory=None, **options) -> Elsewhere:
+        return Elsewhere(make(*args, dtype=dtype, **options))
+
+    return factory
+
+
+def _copy_from(values, destination, non_blocking=False):
+    """Reached from inside ``torch.tensor``, which lets no Python tensor see what it does."""
+    values = values.inner if isinstance(values, Elsewhere) else values
+    (destination.inner if isinstance(destination, Elsewhere) else destination).copy_(values)
+    return destination
+
+
+class _Module:
+    """What ``torch.standin`` is."""
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def is_available(self) -> bool:
+        return True
+
+    def _is_in_bad_fork(self) -> bool:
+        return False
+
+    def current_device(self) -> int:
+        return 0
+
+    def device_count(self) -> int:
+        return 1
+
+    def manual_seed_all(self, seed: int) -> None:
+        pass  # without a generator of its own its numbers come from the CPU's
+
+    def get_rng_state(self, device=None) -> torch.Tensor:
+        return torch.empty(0, dtype=torch.uint8)
+
+    def set_rng_state(self, state, device=None) -> None:
+        pass
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.float16, torch.bfloat16]
+
+
+if _setup:
+    _setup(NAME, backend_module=_Module())
+    _library = torch.library.Library("aten", "IMPL")  # kept: what it registers lives as long as it does
+    _library.impl("empty.memory_format", _empty, "PrivateUse1")
+    _library.impl("empty_strided", _empty_strided, "PrivateUse1")
+    _library.impl("_copy_from", _copy_from, "PrivateUse1")
+    for _name in ("arange", "arange.start", "arange.start_step", "randperm", "randperm.generator", "eye", "eye.m"):
+        _library.impl(_name, _made(_name), "PrivateUse1")
+    for _name in ("linspace", "logspace", "tril_indices", "triu_indices"):
+        _library.impl(_name, _made(_name), "PrivateUse1")

@@ -1,0 +1,894 @@
+"""Every public function gives on another device what it gives on the CPU: one table, run twice.
+
+On a GPU where there is one, within a tolerance that each row states with its reason; and on the stand-in of
+second_device.py everywhere, number for number. Results must be on the device they were asked for, except where a row
+says otherwise. A function missing from the table fails the test.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import second_device
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils import _pytree as pytree
+
+import tutorial_lib
+from tutorial_lib import adversarial, augment, consistency, level_sets, losses, metrics, networks, roi
+from tutorial_lib import mixup as mixing
+from tutorial_lib.lab import calibration, datasets, exercises, training
+
+# Tolerances for float32 on a GPU: (relative, absolute). TF32 is off; with it matrix products keep 10 bits of 23.
+EXACT = (0.0, 0.0)  # moves, compares or counts numbers, or computes on the CPU
+CORRECT = (1e-6, 1e-7)  # elementwise: a GPU's exp, log and tanh differ in the last digit or two; a fused multiply-add
+SUMS = (2e-5, 1e-6)  # sums of at most 1e5 numbers in another order
+DEEP = (2e-3, 2e-5)  # many layers of convolutions and norms, each with its own order of sums
+STEPS = (1e-3, 1e-5)  # training steps, which carry a difference on and divide by small numbers (Adam, a norm)
+HALF = (torch.float16, torch.bfloat16)
+
+
+class Row(NamedTuple):
+    """A function of the table: ``run(on)`` makes inputs on the CPU, brings them over with ``on``, returns results."""
+
+    run: Callable
+    tolerance: tuple[float, float]
+    home: str  # "device", or "cpu" for results that are documented to be there
+
+
+TABLE: dict[str, Row] = {}
+
+STRINGS = "works on strings"
+NUMBERS = "works on Python's numbers"
+RESULT = "a tuple of results, made by functions of the table"
+NO_TENSORS = {
+    "text": STRINGS,
+    "lexicon": STRINGS,
+    "syntax": STRINGS,
+    **{f"augment.{name}": STRINGS for name in augment.__all__},
+    "adversarial.AdversarialStep": RESULT,
+    "consistency.DTCLoss": RESULT,
+    "consistency.DTCWeights": NUMBERS,
+    "consistency.MeanTeacherLoss": RESULT,
+    "consistency.dtc_weights": NUMBERS,
+    "consistency.gaussian_rampup": NUMBERS,
+    "metrics.SegmentationScores": RESULT,
+    "metrics.SurfaceDistances": RESULT,
+    "mixup.Draw": RESULT,
+    "mixup.Mixed": RESULT,
+    "mixup.Mixing": "what manifold_mixup and flow_mixup yield",
+    "networks.DualOutput": RESULT,
+    "lab.calibration.Reliability": RESULT,
+    "lab.training.Batches": "what batches returns",
+    "lab.training.History": "holds Python's numbers",
+    "lab.training.compare": "calls what it is given, and holds its numbers in a data frame",
+}
+for _name in ("sent_mixup", "word_mixup", "Neighbours", "hf_fill", "hf_translate", "hf_generate"):
+    del NO_TENSORS[f"augment.{_name}"]
+
+# The upper floor's other modules make data on the CPU, draw, or write files; a chapter moves the data itself.
+LAB = ("calibration", "training")
+
+
+def row(*names: str, tolerance=SUMS, home: str = "device"):
+    def add(run):
+        for name in names:
+            TABLE[name] = Row(run, tolerance, home)
+        return run
+
+    return add
+
+
+class Over:
+    """Brings inputs to a device, and remembers what a gradient is wanted for."""
+
+    def __init__(self, device: torch.device | str):
+        self.device, self.leaves = torch.device(device), []
+
+    def __call__(self, *values):
+        moved = [pytree.tree_map(lambda v: v.to(self.device) if isinstance(v, torch.Tensor) else v, v) for v in values]
+        return moved[0] if len(moved) == 1 else moved
+
+    def leaf(self, *values):
+        leaves = [self(value).detach().requires_grad_() for value in values]
+        self.leaves += leaves
+        return leaves[0] if len(leaves) == 1 else leaves
+
+    def model(self, model: nn.Module) -> nn.Module:
+        model = model.to(self.device)
+        self.leaves += [p for p in model.parameters() if p.requires_grad]
+        return model
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(*shape, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=seeded(seed))
+
+
+def uniform(*shape, seed: int = 0) -> torch.Tensor:
+    return torch.rand(shape, generator=seeded(seed))
+
+
+def whole(high: int, *shape, seed: int = 0) -> torch.Tensor:
+    return torch.randint(high, shape, generator=seeded(seed))
+
+
+def results(run: Callable, device: torch.device | str) -> tuple[list, list]:
+    """What a row gives, and the gradients of a weighted sum of it for every leaf."""
+    over = Over(device)
+    # Only what was drawn before the inputs moved, and what a function draws by itself on the CPU.
+    torch.manual_seed(0)
+    given = pytree.tree_leaves(run(over))
+    total = None
+    for value in given:
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            # Different weights, or a softmax's gradients would cancel.
+            weights = torch.linspace(-1, 2, value.numel()).view(value.shape).to(value)
+            total = (value * weights).sum() + (0 if total is None else total)
+    if total is not None:
+        total.backward()
+    return given, [leaf.grad for leaf in over.leaves if leaf.grad is not None]
+
+
+def compare(run: Callable, device: torch.device | str, tolerance: tuple[float, float], home: str) -> None:
+    expected, expected_gradients = results(run, "cpu")
+    got, gradients = results(run, device)
+    assert len(got) == len(expected) and len(gradients) == len(expected_gradients)
+    place = torch.device("cpu") if home == "cpu" else torch.device(device)
+    for value in got:
+        if isinstance(value, torch.Tensor):
+            assert value.device.type == place.type, f"a result on {value.device}"
+    for gradient in gradients:
+        assert gradient.device.type == torch.device(device).type, f"a gradient on {gradient.device}"
+    relative, absolute = tolerance
+    for ours, theirs in zip([*got, *gradients], [*expected, *expected_gradients]):
+        if isinstance(theirs, torch.Tensor | float):
+            ours = ours.detach().cpu() if isinstance(ours, torch.Tensor) else ours
+            theirs = theirs.detach() if isinstance(theirs, torch.Tensor) else theirs
+            # A last digit of half precision is larger than a tolerance for single.
+            narrow = relative and isinstance(theirs, torch.Tensor) and theirs.dtype in HALF
+            least = torch.finfo(theirs.dtype).eps if narrow else 0.0
+            torch.testing.assert_close(ours, theirs, rtol=max(relative, least), atol=absolute, equal_nan=True)
+        else:
+            assert ours == theirs
+
+
+# --- mixup ----------------------------------------------------------------------------------------------------------
+
+
+@row("mixup.mixup", tolerance=CORRECT)
+def _(on):
+    x, y = on.leaf(noise(8, 3, 16, 16)), on(uniform(8, 5, seed=1))
+    given = [mixing.mixup(x, y, alpha=1.0, per_sample=each, generator=seeded()) for each in (False, True)]
+    out = torch.empty_like(x)
+    with torch.no_grad():
+        given.append(mixing.mixup(x, y, alpha=1.0, out=out, generator=seeded()))
+    assert given[-1].inputs is out
+    narrow = [mixing.mixup(x.to(dtype), y, alpha=1.0, generator=seeded()) for dtype in (torch.float16, torch.bfloat16)]
+    return given, narrow
+
+
+def perceptron() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+@row("mixup.manifold_mixup", "mixup.flow_mixup", "mixup.flow_loss")
+def _(on):
+    model, x, y = on.model(perceptron()), on(noise(8, 6)), on(uniform(8, 3))
+    given = []
+    for context in (mixing.manifold_mixup, mixing.flow_mixup):
+        with context(model, ["", "0", "1"], alpha=1.0, generator=seeded()) as mix:
+            logits = model(x)
+        target = mix.targets(y)
+        given += [logits, target, [(draw.lam, draw.index) for draw in mix.draws]]
+        given.append(mixing.flow_loss(F.binary_cross_entropy_with_logits, logits, target, flows=mix.flows))
+    return given
+
+
+@row("mixup.FlowMix", tolerance=CORRECT)
+def _(on):
+    x, y = on.leaf(noise(4, 8, 5)), on(uniform(4, 3))
+    flow = mixing.FlowMix(alpha=0.5, generator=seeded())
+    return flow(*flow(x, y), flows=2)
+
+
+@row("augment.word_mixup", "augment.sent_mixup", tolerance=CORRECT)
+def _(on):
+    words, y = on.leaf(noise(6, 5, 4)), on(uniform(6, 2))
+    some = on.leaf(noise(3, 4, seed=1), noise(5, 4, seed=2))
+    return (
+        augment.word_mixup(words, y, alpha=1.0, padding=on(uniform(6, 5) < 0.3), generator=seeded()),
+        augment.word_mixup(some, y[:2], alpha=1.0, per_sample=True, generator=seeded()),
+        augment.sent_mixup(words.flatten(1), y, alpha=1.0, generator=seeded()),
+    )
+
+
+# --- losses ---------------------------------------------------------------------------------------------------------
+
+COUNTS = [500, 120, 30, 7]
+
+
+def classes(on):
+    return on.leaf(3 * noise(40, 4)), on(whole(4, 40))
+
+
+def bits(on):
+    return on.leaf(3 * noise(12, 6)), on((uniform(12, 6, seed=1) < 0.3).float())
+
+
+def masks(on):
+    return on.leaf(uniform(2, 2, 24, 24)), on((uniform(2, 2, 24, 24, seed=1) < 0.4).float())
+
+
+@row("losses.focal_loss")
+def _(on):
+    logits, target = classes(on)
+    soft = on(noise(40, 4, seed=2).softmax(1))
+    weights = on(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    return [
+        losses.focal_loss(logits, target, alpha=[1.0, 2.0, 3.0, 4.0]),
+        losses.focal_loss(logits, target, gamma=0.5, reduction="none"),
+        losses.focal_loss(logits, soft, alpha=weights),
+    ]
+
+
+@row("losses.sigmoid_focal_loss")
+def _(on):
+    logits, target = bits(on)
+    return [losses.sigmoid_focal_loss(logits, t, alpha=0.25) for t in (target, target.bool(), target * 0.8)]
+
+
+@row("losses.ldam_loss", "losses.lmf_loss")
+def _(on):
+    logits, target = classes(on)
+    given = []
+    for loss in (losses.ldam_loss, losses.lmf_loss):
+        given.append(loss(logits, target, class_counts=COUNTS))
+        # Counts and weights as they come from a data set: tensors on the CPU.
+        given.append(loss(logits, target, class_counts=torch.tensor(COUNTS), weight=torch.ones(4)))
+        given.append(loss(logits, target, class_counts=on(torch.tensor(COUNTS)), reduction="none"))
+    return [*given, losses.lmf_loss(logits, target, class_counts=COUNTS, weight="margins")]
+
+
+@row("losses.ldam_margins", "losses.class_balanced_weights", "losses.drw_weights", tolerance=(1e-12, 0.0))
+def _(on):
+    counts = on(torch.tensor(COUNTS))
+    weights = [losses.drw_weights(counts, epoch=epoch, start=1) for epoch in (0, 1)]
+    return [losses.ldam_margins(counts), losses.class_balanced_weights(counts), *weights]
+
+
+@row("losses.CosineHead")
+def _(on):
+    torch.manual_seed(0)
+    return on.model(losses.CosineHead(8, 3, scale=30.0))(on.leaf(noise(5, 8)))
+
+
+@row("losses.soft_f1_loss", "losses.sigmoid_f1_loss", "losses.hamming_loss")
+def _(on):
+    logits, target = bits(on)
+    return [loss(logits, target) for loss in (losses.soft_f1_loss, losses.sigmoid_f1_loss, losses.hamming_loss)]
+
+
+@row("losses.dice_loss", "losses.iou_loss", "consistency.dice_loss")
+def _(on):
+    probability, target = masks(on)
+    return [
+        loss(probability, target, pooled=pooled)
+        for loss in (losses.dice_loss, losses.iou_loss)
+        for pooled in (True, False)
+    ]
+
+
+# A variance is the small difference of two large means: it keeps fewer digits than its terms.
+@row("losses.ms_ssim", "losses.ms_ssim_loss", tolerance=(1e-4, 1e-6))
+def _(on):
+    image, target = on.leaf(uniform(2, 1, 44, 44)), on(uniform(2, 1, 44, 44, seed=1))
+    volume, other = on.leaf(uniform(1, 1, 14, 12, 12)), on(uniform(1, 1, 14, 12, 12, seed=1))
+    return [
+        losses.ms_ssim(image, 0.5 * (image.detach() + target), weights=[0.3, 0.3, 0.4]),
+        losses.ms_ssim_loss(volume, 0.5 * (volume.detach() + other), weights=[1.0]),
+    ]
+
+
+# --- metrics, level sets --------------------------------------------------------------------------------------------
+
+
+@row("metrics.confusion_matrix", "metrics.segmentation_scores", tolerance=(1e-12, 0.0))
+def _(on):
+    pred, target = on(whole(3, 2, 50, 50)), on(whole(3, 2, 50, 50, seed=1))
+    matrix = metrics.confusion_matrix(pred, target, 3, ignore_index=2)
+    return matrix, metrics.segmentation_scores(matrix)
+
+
+@row("metrics.surface_distances", tolerance=EXACT)  # SciPy's trees, on the CPU
+def _(on):
+    pred, target = on(uniform(2, 12, 12) < 0.5), on((uniform(2, 12, 12, seed=1) < 0.5).float())
+    return metrics.surface_distances(pred, target > 0, spatial_dims=2, spacing=(1.0, 2.0), tolerance=1.0)
+
+
+@row("level_sets.signed_distance", tolerance=EXACT)  # SciPy's transform, on the CPU
+def _(on):
+    mask = on(uniform(3, 1, 14, 11) < 0.3)
+    return [
+        level_sets.signed_distance(mask, spatial_dims=2, normalize=normalize) for normalize in (None, "dtc", 4.0)
+    ] + [level_sets.signed_distance(mask.half(), spatial_dims=2)]
+
+
+@row("level_sets.heaviside", "level_sets.dirac", "level_sets.mask_from_sdf", tolerance=CORRECT)
+def _(on):
+    phi = on.leaf(noise(6, 9))
+    return level_sets.heaviside(phi, eps=0.5), level_sets.dirac(phi, eps=0.5), level_sets.mask_from_sdf(phi, k=5)
+
+
+@row("level_sets.curvature", tolerance=(1e-4, 1e-5))  # differences of neighbours, then a quotient of them
+def _(on):
+    return level_sets.curvature(on.leaf(noise(2, 9, 8, 7)), spacing=(1.0, 2.0, 0.5))
+
+
+# --- consistency ----------------------------------------------------------------------------------------------------
+
+
+def two_heads(on):
+    logits, sdf = on.leaf(2 * noise(3, 1, 10, 12), noise(3, 1, 10, 12, seed=1).tanh())
+    target = on((uniform(2, 1, 10, 12) < 0.4).float())
+    return logits, sdf, target, level_sets.signed_distance(target, normalize="dtc", spatial_dims=2)
+
+
+@row("consistency.dtc_loss", "consistency.task_consistency", tolerance=(1e-4, 1e-6))  # a step of slope 1500 in it
+def _(on):
+    logits, sdf, target, target_sdf = two_heads(on)
+    given = [consistency.dtc_loss(logits, sdf, target, target_sdf, lam=0.5)]
+    given.append(consistency.dtc_loss(logits, sdf, target[:0], target_sdf[:0], lam=0.5, k=20.0))
+    return [*given, consistency.task_consistency(logits, sdf)]
+
+
+@row("consistency.mean_teacher_loss")
+def _(on):
+    logits, sdf, target, _ = two_heads(on)
+    return consistency.mean_teacher_loss(logits, sdf.detach(), target, lam=0.3)
+
+
+@row("consistency.MeanTeacher", "consistency.ema_update", tolerance=DEEP)
+def _(on):
+    torch.manual_seed(0)
+    student = on.model(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU()))
+    teacher, x = consistency.MeanTeacher(student, decay=0.9, buffers="average"), on(noise(4, 1, 8, 8))
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        student(x).square().mean().backward()
+        optimizer.step()
+        teacher.update(student)
+    consistency.ema_update(student, teacher.model, decay=0.5)
+    # What was there before brings its own gradient into the sums of the last pass.
+    optimizer.zero_grad(set_to_none=True)
+    return teacher(x), list(teacher.state_dict().values()), student(x)
+
+
+@row("consistency.clipped_noise", tolerance=CORRECT)
+def _(on):
+    return [consistency.clipped_noise(on(given), generator=seeded()) for given in (noise(3, 4), noise(5).half())]
+
+
+@row("consistency.TwoStreamBatchSampler")
+def _(on):
+    # Indices as they come out of a data set on the device.
+    labelled, unlabelled = on(torch.arange(4)), on(torch.arange(4, 20))
+    sampler = consistency.TwoStreamBatchSampler(
+        labelled, unlabelled, labelled_per_batch=2, unlabelled_per_batch=3, generator=seeded()
+    )
+    return list(sampler)
+
+
+# --- networks -------------------------------------------------------------------------------------------------------
+
+
+@row("networks.DualVNet", "networks.DualUNet", "networks.sliding_window", tolerance=DEEP)
+def _(on):
+    torch.manual_seed(0)
+    options = {"filters": 4, "convs": (1, 2, 2), "dropout": 0.0}  # each device draws its own dropout masks
+    vnet = on.model(networks.DualVNet(spatial_dims=3, **options))
+    unet = on.model(networks.DualUNet(filters=(4, 8), norm="group"))
+    volume, image = on.leaf(noise(2, 1, 8, 8, 8), noise(2, 1, 16, 12))
+    given = [vnet(volume), unet(image)]
+    for blend in ("uniform", "gaussian"):
+        given.append(networks.sliding_window(unet, image.detach()[:, :, :15], window=8, stride=5, blend=blend))
+    return given
+
+
+# --- RoI ------------------------------------------------------------------------------------------------------------
+
+
+def some_boxes(count: int, size: float = 12.0, seed: int = 0) -> torch.Tensor:
+    corner = size * uniform(count, 2, seed=seed)
+    return torch.cat([corner, corner + 1 + 6 * uniform(count, 2, seed=seed + 1)], 1)
+
+
+@row("roi.roi_align", tolerance=(1e-4, 1e-5))  # positions are computed first: their last digit moves the weights
+def _(on):
+    features = on.leaf(noise(2, 3, 12, 10))
+    numbered = on(torch.cat([whole(2, 20, 1).float(), some_boxes(20)], 1))
+    numbered = on.leaf(numbered)
+    return [
+        roi.roi_align(features, numbered, 3, spatial_scale=0.5),
+        roi.roi_align(features, on([some_boxes(3), some_boxes(4, seed=5)]), (2, 3), sampling_ratio=2, aligned=False),
+        roi.roi_align(features, numbered, 2, sampling_ratio=2, reduce="max"),
+        roi.roi_align(features, numbered[:0], 2),
+    ]
+
+
+@row("roi.roi_pool")  # cells that several bins read sum the gradients of all
+def _(on):
+    features = on.leaf(noise(2, 3, 12, 10))
+    numbered = on(torch.cat([whole(2, 20, 1).float(), some_boxes(20)], 1))
+    with torch.no_grad():
+        plain = roi.roi_pool(features, numbered, 3)
+    return plain, roi.roi_pool(features, numbered, 3), roi.roi_pool(features.double(), numbered, 2)
+
+
+@row("roi.box_area", "roi.box_iou", "roi.clip_boxes", "roi.encode_boxes", "roi.decode_boxes")
+def _(on):
+    boxes, others = on.leaf(some_boxes(30), some_boxes(20, seed=3))
+    encoded = roi.encode_boxes(boxes[:20], others, weights=(10, 10, 5, 5))
+    return [
+        roi.box_area(boxes),
+        roi.box_iou(boxes, others),
+        roi.clip_boxes(boxes, (9, 10)),
+        encoded,
+        roi.decode_boxes(encoded, others, weights=(10, 10, 5, 5)),
+    ]
+
+
+@row("roi.nms", "roi.batched_nms", "roi.keep_boxes", "roi.make_anchors", tolerance=EXACT)
+def _(on):
+    boxes, scores, kind = on(some_boxes(300), uniform(300), whole(3, 300))
+    return [
+        roi.nms(boxes, scores, 0.3),
+        roi.batched_nms(boxes, scores, kind, 0.5),
+        roi.keep_boxes(boxes, min_size=3.0),
+        roi.make_anchors((3, 4), stride=8, sizes=[8, 16], device=on.device),
+    ]
+
+
+# --- adversarial training -------------------------------------------------------------------------------------------
+
+
+class Text(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.conv = nn.Embedding(20, 6, padding_idx=0), nn.Conv1d(6, 8, 3, padding=1)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, tokens):
+        hidden = torch.tanh(self.conv(self.words(tokens).transpose(1, 2)))
+        return self.head(hidden.logsumexp(2))
+
+
+def attacked(on, method, **options):
+    model, tokens, target = on.model(Text()), on(whole(20, 5, 7)), on(whole(3, 5, seed=1))
+    mask = uniform(5, 7) < 0.8  # on the CPU, as a tokenizer leaves it
+    logits_wanted = method is adversarial.VAT
+    step = method(model, "words", **options).backward(
+        (lambda: model(tokens)) if logits_wanted else (lambda: F.cross_entropy(model(tokens), target)),
+        **({} if options.get("space") == "weight" else {"mask": mask}),
+    )
+    return step.loss, step.losses, step.perturbations
+
+
+@row("adversarial.FGM", "adversarial.PGD", tolerance=STEPS)
+def _(on):
+    return [
+        attacked(on, method, epsilon=0.5, **options)
+        for method in (adversarial.FGM, adversarial.PGD)
+        for options in ({}, {"space": "weight"}, {"ball": "linf"}, {"norm": "batch"})
+    ]
+
+
+@row("adversarial.FreeLB", tolerance=STEPS)
+def _(on):
+    spaces = ("activation", "weight")
+    return [attacked(on, adversarial.FreeLB, epsilon=0.5, space=space, generator=seeded()) for space in spaces]
+
+
+# The direction is one of a finite difference of length xi, a difference of two nearly equal gradients.
+@row("adversarial.VAT", tolerance=(1e-2, 1e-4))
+def _(on):
+    given = attacked(on, adversarial.VAT, epsilon=0.5, generator=seeded())
+    model, tokens = on.model(Text()), on(whole(20, 5, 7))
+    return given, adversarial.VAT(model, generator=seeded(), xi=0.1).loss(lambda: model(tokens))
+
+
+@row("adversarial.attack", tolerance=STEPS)
+def _(on):
+    model, tokens, target = on.model(Text()), on(whole(20, 5, 7)), on(whole(3, 5, seed=1))
+    loss = lambda: F.cross_entropy(model(tokens), target)  # noqa: E731
+    with adversarial.attack(model, "words", loss, epsilon=0.4, steps=3) as perturbations:
+        return list(perturbations), model(tokens)
+
+
+# --- models of others, embeddings -----------------------------------------------------------------------------------
+
+
+class Encoded(dict):
+    def to(self, device):
+        return Encoded({name: values.to(device) for name, values in self.items()})
+
+
+class Tokenizer:
+    """As much of a Hugging Face tokenizer as augment.py uses."""
+
+    words = ("[PAD]", "[MASK]", "no", "fever", "cough", "today")
+    mask_token, mask_token_id, pad_token_id, all_special_ids = "[MASK]", 1, 0, (0, 1)
+
+    def __call__(self, text, **options):
+        texts = [text] if isinstance(text, str) else text
+        rows = [torch.tensor([self.words.index(word) for word in one.split()]) for one in texts]
+        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        return Encoded(input_ids=ids, attention_mask=ids != 0)
+
+    def convert_ids_to_tokens(self, index):
+        return self.words[index]
+
+    def decode(self, ids, **options):
+        return " ".join(self.words[int(i)] for i in ids)
+
+    def batch_decode(self, rows, **options):
+        return [self.decode(one) for one in rows]
+
+
+class Language(nn.Module):
+    """As much of a Hugging Face model: logits of the next token, and a walk along them."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = nn.Embedding(6, 6)
+
+    @property
+    def device(self):
+        return self.table.weight.device
+
+    def forward(self, input_ids, attention_mask):
+        return type("Output", (), {"logits": self.table(input_ids) * attention_mask[:, :, None]})
+
+    def generate(self, input_ids, attention_mask, max_new_tokens, **options):
+        for _ in range(max_new_tokens):
+            input_ids = torch.cat([input_ids, self.table(input_ids[:, -1:]).argmax(-1)], 1)
+        return input_ids
+
+
+@row("augment.hf_fill", "augment.hf_translate", "augment.hf_generate", tolerance=CORRECT)
+def _(on):
+    pair = (on.model(Language()).eval(), Tokenizer())
+    return [
+        augment.hf_fill(*pair)(["no", "fever", "today"], 1, 3),
+        augment.hf_translate({("en", "de"): pair})(["no cough", "no fever today"], "en", "de"),
+        augment.hf_generate(*pair, max_new_tokens=4)("no fever", 3),
+    ]
+
+
+@row("augment.Neighbours", tolerance=EXACT)
+def _(on):
+    near = augment.Neighbours(["a", "b", "c", "d"], on(noise(4, 3)), k=2, min_similarity=-1.0)
+    return [near(word) for word in "abcd"]
+
+
+# --- the upper floor ------------------------------------------------------------------------------------------------
+
+
+@row("lab.training.fit", "lab.training.predict", "lab.training.batches", tolerance=STEPS)
+def _(on):
+    model, x, y = on.model(perceptron()), on(noise(40, 6)), on(whole(3, 40))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    history = training.fit(
+        model,
+        training.batches(x, y, batch_size=16, generator=seeded()),
+        lambda model, batch: F.cross_entropy(model(batch[0]), batch[1]),
+        epochs=3,
+        optimizer=optimizer,
+        # A tensor on the device, as chapters hand it over.
+        validate=lambda model: {"accuracy": (training.predict(model, x).argmax(1) == y).float().mean()},
+        monitor="accuracy",
+        restore_best=True,
+    )
+    return history.rows, training.predict(model, x, batch_size=7), list(model.state_dict().values())
+
+
+@row("lab.calibration.reliability", "lab.calibration.calibration_error", tolerance=(1e-6, 1e-7), home="cpu")
+def _(on):
+    probabilities, target = on(noise(50, 3).softmax(1), whole(3, 50))
+    return calibration.reliability(probabilities, target), calibration.calibration_error(probabilities, target)
+
+
+# Not public methods, but called with what a chapter has on its device.
+@row("lab.datasets.corrupt_labels", tolerance=EXACT)
+def _(on):
+    labels = on((uniform(20, 5) < 0.4).float())
+    return [
+        datasets.corrupt_labels(labels, rate=0.5, protocol=protocol, generator=seeded())
+        for protocol in datasets.PROTOCOLS
+    ]
+
+
+@row("lab.datasets.split_rows", tolerance=EXACT, home="cpu")
+def _(on):
+    classes = on(whole(3, 30))
+    return [datasets.split_rows(30, val=0.2, test=0.2, seed=0, **{how: classes}) for how in ("stratify", "groups")]
+
+
+@row("lab.exercises.expect", tolerance=EXACT)
+def _(on):
+    exercises.expect(on(torch.ones(2)), [1.0, 1.0], given="", hint="")
+    exercises.expect([1.0, 1.0], on(torch.ones(2)), given="", hint="")
+    with pytest.raises(exercises.Wrong, match="got"):
+        exercises.expect(on(torch.ones(2)), on(torch.zeros(2)), given="", hint="")
+
+
+# --- the table is whole ---------------------------------------------------------------------------------------------
+
+
+def public() -> Mapping[str, set[str]]:
+    """Public names by module: every method, and the upper floor's modules that handle tensors."""
+    found = {}
+    for info in pkgutil.iter_modules(tutorial_lib.__path__):
+        if not info.ispkg:
+            found[info.name] = importlib.import_module(f"tutorial_lib.{info.name}")
+    found |= {f"lab.{name}": importlib.import_module(f"tutorial_lib.lab.{name}") for name in LAB}
+    names = {}
+    for module, loaded in found.items():
+        own = [name for name, value in vars(loaded).items() if getattr(value, "__module__", "") == loaded.__name__]
+        chosen = getattr(loaded, "__all__", [name for name in own if not name.startswith("_")])
+        names[module] = {name for name in chosen if callable(getattr(loaded, name))}
+    return names
+
+
+def test_no_public_function_is_missing():
+    named = {f"{module}.{name}" for module, names in public().items() for name in names if module not in NO_TENSORS}
+    assert sorted(named - TABLE.keys() - NO_TENSORS.keys()) == []
+    # And nothing is excused that is in the table, or is no longer there.
+    assert TABLE.keys() & NO_TENSORS.keys() == set()
+    assert sorted(name for name in NO_TENSORS if "." in name and name not in named and "augment" not in name) == []
+
+
+def test_what_is_excused_takes_no_tensor():
+    for name, reason in NO_TENSORS.items():
+        module, _, function = name.rpartition(".")
+        if reason in (STRINGS, NUMBERS) and module and module != "lab":
+            value = getattr(importlib.import_module(f"tutorial_lib.{module}"), function)
+            if inspect.isfunction(value):
+                types = str(inspect.signature(value))
+                assert "Tensor" not in types, f"{name}{types}"
+
+
+# --- the two devices ------------------------------------------------------------------------------------------------
+
+each_row = pytest.mark.parametrize("name", sorted(TABLE))
+needs_stand_in = pytest.mark.skipif(bool(second_device.WHY_NOT), reason=second_device.WHY_NOT or "it is there")
+
+
+@pytest.fixture
+def stand_in(one_thread):
+    with second_device.in_use() as device:
+        yield device
+
+
+@pytest.fixture
+def gpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here: torch sees no CUDA device")
+    kept = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    yield torch.device("cuda")
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = kept
+
+
+@each_row
+def test_a_gpu_agrees(name, gpu):
+    compare(TABLE[name].run, gpu, TABLE[name].tolerance, TABLE[name].home)
+
+
+@needs_stand_in
+@each_row
+def test_the_stand_in_gives_the_same_numbers(name, stand_in):
+    compare(TABLE[name].run, stand_in, EXACT, TABLE[name].home)
+
+
+# --- the stand-in refuses what a GPU refuses ------------------------------------------------------------------------
+
+
+def mixes(x):
+    return x + torch.ones(3)
+
+
+def uses_numpy(x):
+    return torch.from_numpy(np.sqrt(x.abs().numpy()))
+
+
+def uses_numpy_unseen(x):
+    return torch.from_numpy(np.sqrt(np.asarray(x.abs())))
+
+
+def makes_on_the_cpu(x):
+    return torch.cat([x, torch.zeros(1, 3)])
+
+
+def answers_on_the_cpu(x):
+    return x.cpu() * 2
+
+
+def draws_with_the_cpu(x):
+    return torch.empty_like(x).normal_(generator=seeded())
+
+
+def makes_with_the_cpu(x):
+    return torch.randn(x.shape, device=x.device, generator=seeded())
+
+
+def draws_on_the_cpu_with_its_own(x):
+    return torch.randperm(len(x), generator=torch.Generator(x.device))
+
+
+def indexes_the_cpu_from_there(x):
+    return torch.zeros(4)[x[:, 0].argsort()]
+
+
+def writes_into_the_cpu(x):
+    return torch.zeros(x.shape).add_(x)
+
+
+def selects_with_a_cpu_index(x):
+    return x.index_select(0, torch.tensor([1]))
+
+
+def stacks_a_cpu_number(x):
+    return torch.stack([x.sum(), torch.tensor(1.0)])
+
+
+def labels_on_the_cpu(x):
+    return F.cross_entropy(x, torch.zeros(len(x), dtype=torch.int64))
+
+
+PLANTED = {
+    mixes: "same device",
+    uses_numpy: "can't convert",
+    uses_numpy_unseen: "can't convert",
+    makes_on_the_cpu: "same device",
+    answers_on_the_cpu: "a result on cpu",
+    draws_with_the_cpu: "device type for generator",
+    makes_with_the_cpu: "device type for generator",
+    draws_on_the_cpu_with_its_own: "device type for generator",
+    indexes_the_cpu_from_there: "same device",
+    writes_into_the_cpu: "same device",
+    selects_with_a_cpu_index: "same device",
+    stacks_a_cpu_number: "same device",
+    labels_on_the_cpu: "same device",
+}
+
+
+@needs_stand_in
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.__name__)
+def test_a_planted_fault_is_caught(fault, stand_in):
+    with pytest.raises((AssertionError, RuntimeError, TypeError), match=PLANTED[fault]):
+        compare(lambda on: fault(on(noise(4, 3))), stand_in, EXACT, "device")
+
+
+def test_the_planted_faults_are_none_on_the_cpu():
+    for fault in PLANTED:
+        fault(noise(4, 3))
+
+
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.__name__)
+def test_a_gpu_catches_the_planted_fault_too(fault, gpu):
+    with pytest.raises((AssertionError, RuntimeError, TypeError), match=PLANTED[fault]):
+        compare(lambda on: fault(on(noise(4, 3))), gpu, EXACT, "device")
+
+
+@pytest.mark.parametrize("which", ["stand_in", "gpu"])
+def test_what_a_gpu_allows(which, request):
+    if which == "stand_in" and second_device.WHY_NOT:
+        pytest.skip(second_device.WHY_NOT)
+    device = request.getfixturevalue(which)
+    x = noise(4, 3).to(device)
+    for allowed in (
+        x * torch.tensor(2.0),  # a single number beside an elementwise operation
+        torch.tensor(2.0) * x,
+        x[torch.tensor([0, 1])],  # an index, and a mask, on the CPU
+        x[torch.tensor([True, False, True, False])],
+        torch.where(x > 0, x, torch.tensor(0.0)),
+        x.clone().copy_(torch.ones(4, 3)),
+        torch.randn(3, device=device, generator=torch.Generator(device).manual_seed(0)),
+        torch.arange(3, device=device),
+        torch.randperm(3, device=device),
+    ):
+        assert allowed.device.type == device.type
+    assert torch.zeros(4, 3).copy_(x).device.type == "cpu"
+    assert len(x.tolist()) == 4 and x[0, 0].item() == float(x[0, 0]) and bool((x == x).all())
+    twice = [torch.randn(5, device=device, generator=torch.Generator(device).manual_seed(3)) for _ in range(2)]
+    assert torch.equal(*twice)
+
+
+@pytest.mark.parametrize("which", ["stand_in", "gpu"])
+def test_a_generator_of_the_device_will_do(which, request):
+    """Equal generators of the device, equal numbers, on the device."""
+    if which == "stand_in" and second_device.WHY_NOT:
+        pytest.skip(second_device.WHY_NOT)
+    device = request.getfixturevalue(which)
+    x, y = noise(8, 6).to(device), uniform(8, 3).to(device)
+    model = perceptron().to(device)
+
+    def mixed(context):
+        def run(generator):
+            with context(model, ["", "1"], alpha=1.0, generator=generator) as mix:
+                return model(x).detach(), mix.targets(y)
+
+        return run
+
+    def freelb(method):
+        def run(generator):
+            text, tokens, target = Text().to(device), whole(20, 5, 7).to(device), whole(3, 5).to(device)
+            loss = (
+                (lambda: text(tokens)) if method is adversarial.VAT else lambda: F.cross_entropy(text(tokens), target)
+            )
+            return method(text, generator=generator).backward(loss).perturbations
+
+        return run
+
+    for draw in (
+        lambda g: mixing.mixup(x, y, alpha=1.0, per_sample=True, generator=g),
+        mixed(mixing.manifold_mixup),
+        mixed(mixing.flow_mixup),
+        lambda g: augment.sent_mixup(x, y, alpha=1.0, generator=g),
+        lambda g: consistency.clipped_noise(x, generator=g),
+        lambda g: list(training.batches(x, y, batch_size=3, generator=g)),
+        lambda g: datasets.corrupt_labels((y > 0.5).float(), rate=0.5, protocol="shuffle", generator=g),
+        lambda g: datasets.corrupt_labels((y > 0.5).float(), rate=0.5, protocol="flip", generator=g),
+        freelb(adversarial.FreeLB),
+        freelb(adversarial.VAT),
+    ):
+        first, again, other = (
+            pytree.tree_leaves(draw(torch.Generator(device).manual_seed(seed))) for seed in (1, 1, 2)
+        )
+        assert all(value.device.type == device.type for value in first)
+        assert all(torch.equal(a, b) for a, b in zip(first, again))
+        assert not all(torch.equal(a, b) for a, b in zip(first, other))
+    sampler = [
+        list(
+            consistency.TwoStreamBatchSampler(
+                range(4), range(4, 20), labelled_per_batch=1, unlabelled_per_batch=2,
+                generator=torch.Generator(device).manual_seed(0),
+            )
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert sampler[0] == sampler[1]
+
+
+@needs_stand_in
+def test_arguments_on_two_devices_are_named(stand_in):
+    x, y, mask = noise(4, 3), uniform(4, 3), uniform(6, 6) < 0.5
+    with pytest.raises(ValueError, match="targets must be on the device of inputs, standin:0, got cpu"):
+        mixing.mixup(x.to(stand_in), y, alpha=1.0)
+    with pytest.raises(ValueError, match="out must be like inputs"):
+        mixing.mixup(x.to(stand_in), y.to(stand_in), alpha=1.0, out=torch.empty_like(x))
+    with pytest.raises(ValueError, match="same device, got standin:0 and cpu"):
+        metrics.confusion_matrix(mask.to(stand_in), mask, 2)
+    with pytest.raises(ValueError, match="same device, got cpu and standin:0"):
+        metrics.surface_distances(mask, mask.to(stand_in))
+    with pytest.raises(ValueError, match="boxes must be on the features' device standin:0, got cpu"):
+        roi.roi_align(noise(1, 1, 4, 4).to(stand_in), torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0]]), 2)
+
+
+@needs_stand_in
+def test_a_score_left_on_the_device_becomes_a_number(stand_in):
+    table = training.compare(lambda method, seed: {"score": torch.tensor(seed, device=stand_in) * 0.5}, ["a"], [1, 2])
+    assert table["score"].tolist() == [0.5, 1.0] and table["score"].dtype == float
