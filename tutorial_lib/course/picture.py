@@ -1,0 +1,149 @@
+"""The picture of the claims table: a row a chapter, with one claim in full and the verdicts of all."""
+
+import hashlib
+import io
+import json
+import textwrap
+
+#: The PNG's text entry that names the data it was drawn from.
+KEY = "tutorial-measured"
+_SYMBOLS = {"supported": "✔", "refuted": "✘", "open": "○"}
+_MARKS = 13  # to a line of verdicts
+_WIDTH = 62  # characters to a line of a claim
+
+
+def picture_key(measured: dict) -> str:
+    """Return the hash of what the picture shows, as it is kept in the PNG.
+
+    Args:
+        measured: what ``docs/measured.json`` holds.
+    """
+    shown = [[chapter["number"], chapter["title"], chapter["claims"]] for chapter in measured["chapters"]]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+
+
+def chosen_claim(claims: list[dict]) -> dict | None:
+    """Return the claim that stands for a chapter: the first decided one, else the first.
+
+    Args:
+        claims: in the chapter's order.
+
+    >>> chosen_claim([{"verdict": "open"}, {"verdict": "refuted"}, {"verdict": "supported"}])
+    {'verdict': 'refuted'}
+    """
+    return next((claim for claim in claims if claim["verdict"] != "open"), claims[0] if claims else None)
+
+
+def claims_picture(measured: dict) -> bytes:
+    """Return the picture as a PNG on a white ground, wide enough for a page of 900 pixels at double density.
+
+    Args:
+        measured: what ``docs/measured.json`` holds.
+    """
+    import matplotlib
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image, PngImagePlugin
+
+    from tutorial_lib.lab.plots import COLORS, set_style
+
+    colors = {"supported": COLORS["green"], "refuted": COLORS["vermillion"], "open": "#555555"}
+    chapters = [chapter for chapter in measured["chapters"] if chapter["claims"]]
+    heights = [_height(chapter) for chapter in chapters]
+    inches = 0.165
+    top, bottom = 4.7, 2.1  # lines of text above and below the rows
+    total = sum(heights) + top + bottom
+    with matplotlib.rc_context():
+        set_style()
+        matplotlib.rcParams["figure.constrained_layout.use"] = False
+        figure = Figure(figsize=(9.0, total * inches), dpi=200, facecolor="white")
+        FigureCanvasAgg(figure)
+        axes = figure.add_axes([0, 0, 1, 1])
+        axes.set(xlim=(0, 100), ylim=(total, 0))
+        axes.axis("off")
+        claims = [claim for chapter in chapters for claim in chapter["claims"]]
+        _head(axes, claims, colors, top)
+        y = top
+        for index, (chapter, height) in enumerate(zip(chapters, heights)):
+            if index % 2 == 0:
+                axes.axhspan(y, y + height, color="#f3f4f6", linewidth=0)
+            _row(axes, chapter, y + height / 2, colors)
+            y += height
+        axes.text(1.2, y + 0.75, "Dot: the mean paired difference over seeds; bar: its 95 % interval; line: no effect. "
+                  "Right of the line is for the claim. Each row has its own scale.", fontsize=7.2, color="#444444",
+                  va="top")
+        figure.canvas.draw()
+        picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    about, file = PngImagePlugin.PngInfo(), io.BytesIO()
+    about.add_text(KEY, picture_key(measured))
+    # A palette of 64 is enough for four inks and their edges, and makes the file a third as large.
+    picture.quantize(64, dither=Image.Dither.NONE).save(file, format="png", optimize=True, pnginfo=about)
+    return file.getvalue()
+
+
+def _height(chapter: dict) -> float:
+    lines = 1 + len(_wrapped(chosen_claim(chapter["claims"])["statement"]))
+    marks = -(-len(chapter["claims"]) // _MARKS)
+    return max(1.15 * lines, 1.25 * marks, 2.6) + 0.75
+
+
+def _wrapped(statement: str) -> list[str]:
+    return textwrap.wrap(statement, _WIDTH, max_lines=3, placeholder=" …")
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= 50 else title.partition(":")[0][:50]
+
+
+def _head(axes, claims: list[dict], colors: dict[str, str], top: float) -> None:
+    axes.text(1.2, 1.7, f"{len(claims)} claims, fixed before the run", fontsize=12.5, weight="bold", va="center")
+    x = 46
+    for verdict, symbol in _SYMBOLS.items():
+        number = sum(claim["verdict"] == verdict for claim in claims)
+        axes.text(x, 1.7, f"{symbol} {number} {verdict}", fontsize=11.5, weight="bold", color=colors[verdict],
+                  va="center")
+        x += 20
+    for x, text in ((1.2, "chapter, and its first decided claim"), (48.2, "effect, 95 % interval"),
+                    (64.8, "verdict"), (76.3, "all its claims")):
+        axes.text(x, top - 0.35, text, fontsize=7.5, color="#444444", va="bottom")
+    axes.axhline(top, color="#888888", linewidth=0.8)
+
+
+def _row(axes, chapter: dict, y: float, colors: dict[str, str]) -> None:
+    claim = chosen_claim(chapter["claims"])
+    lines = _wrapped(claim["statement"])
+    start = y - 1.15 * len(lines) / 2
+    number = "" if chapter["number"] is None else f"{chapter['number']:02d}  "
+    axes.text(1.2, start, f"{number}{_short(chapter['title'])}", fontsize=8.6, weight="bold", va="center")
+    for line, text in enumerate(lines, 1):
+        axes.text(3.6, start + 1.15 * line, text, fontsize=8.2, va="center")
+    color = colors[claim["verdict"]]
+    _strip(axes, claim, y, color)
+    axes.text(64.8, y, f"{_SYMBOLS[claim['verdict']]} {claim['verdict']}", fontsize=8.6, weight="bold", color=color,
+              va="center")
+    rows = -(-len(chapter["claims"]) // _MARKS)
+    for index, one in enumerate(chapter["claims"]):
+        line, place = divmod(index, _MARKS)
+        axes.text(77 + 1.75 * place, y + 1.25 * (line - (rows - 1) / 2), _SYMBOLS[one["verdict"]], fontsize=8.4,
+                  weight="bold", color=colors[one["verdict"]], va="center", ha="center")
+
+
+def _strip(axes, claim: dict, y: float, color: str) -> None:
+    low, effect, high = (claim[key] for key in ("low", "effect", "high"))
+    axes.plot([56.2, 56.2], [y - 1.15, y + 0.75], color="#888888", linewidth=0.8)
+    if None in (low, effect, high):
+        return
+    # Zero stands in the middle of every strip: sides can be compared, lengths cannot.
+    scale = 7.2 / (max(abs(low), abs(effect), abs(high)) or 1)
+    axes.plot([56.2 + scale * low, 56.2 + scale * high], [y - 0.55, y - 0.55], color=color, linewidth=3.2,
+              solid_capstyle="butt")
+    axes.plot(56.2 + scale * effect, y - 0.55, "o", color=color, markersize=5.5, markeredgecolor="white",
+              markeredgewidth=0.6)
+    axes.text(56.2, y + 1.25, f"{_number(effect)}  [{_number(low)}, {_number(high)}]", fontsize=6.6, color="#444444",
+              va="center", ha="center")
+
+
+def _number(value: float) -> str:
+    text = f"{value:+.3f}" if 0.001 <= abs(value) < 100 or value == 0 else f"{value:+.2g}"
+    return text.replace("-", "−")
