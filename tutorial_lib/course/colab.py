@@ -68,7 +68,8 @@ _SETUP = _kind("set-up line", rf"{_PACKAGE}(?:\[[\w,-]*\])? @ git\+", r"https://
                r"(?![\w./@+-])", lambda to: f"https://github.com/{to.repo}@{to.ref}")
 # A branch may hold slashes; the notebook's own name tells where it ends.
 _BADGE = _kind("badge", r"https://colab\.research\.google\.com/github/", "REPO/blob/REF",
-               r"/(?P<file>notebooks/(?:solutions/)?[^/\s\"'()<>\\]+\.ipynb)(?![\w./-])", lambda to: f"{to.repo}/blob/{to.ref}")
+               r"/(?P<file>notebooks/(?:solutions/)?[^/\s\"'()<>\\]+\.ipynb)(?![\w./-])",
+               lambda to: f"{to.repo}/blob/{to.ref}")
 # In Binder's address the branch is one part of the path.
 _BINDER = _kind("Binder link", r"https://mybinder\.org/v2/gh/", r"REPO/(?P<ref>[\w.%+-]+)",
                 r"(?=\?(?:lab|url)path=[\w./%-]*notebooks)", lambda to: f"{to.repo}/{quote(to.ref, safe='')}")
