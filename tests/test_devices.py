@@ -121,9 +121,8 @@ def whole(high: int, *shape, seed: int = 0) -> torch.Tensor:
     return torch.randint(high, shape, generator=seeded(seed))
 
 
-def results(run: Callable, device: torch.device | str) -> tuple[list, list]:
+def results(run: Callable, over: Over) -> tuple[list, list]:
     """What a row gives, and the gradients of a weighted sum of it for every leaf."""
-    over = Over(device)
     # Only what was drawn before the inputs moved, and what a function draws by itself on the CPU.
     torch.manual_seed(0)
     given = pytree.tree_leaves(run(over))
@@ -139,8 +138,8 @@ def results(run: Callable, device: torch.device | str) -> tuple[list, list]:
 
 
 def compare(run: Callable, device: torch.device | str, tolerance: tuple[float, float], home: str) -> None:
-    expected, expected_gradients = results(run, "cpu")
-    got, gradients = results(run, device)
+    expected, expected_gradients = results(run, Over("cpu"))
+    got, gradients = results(run, Over(device))
     assert len(got) == len(expected) and len(gradients) == len(expected_gradients)
     place = torch.device("cpu") if home == "cpu" else torch.device(device)
     for value in got:
@@ -695,6 +694,103 @@ def gpu():
 @each_row
 def test_a_gpu_agrees(name, gpu):
     compare(TABLE[name].run, gpu, TABLE[name].tolerance, TABLE[name].home)
+
+
+# --- mixed precision --------------------------------------------------------------------------------------------------
+
+# Under autocast a network hands over half precision. What is computed from it must be what the same numbers in float32
+# give: the functions widen first. (relative, absolute), of results; a gradient comes back in the logits' type.
+WIDENS = (1e-5, 1e-6)
+LAM = (1e-2, 1e-2)  # lam is rounded to the inputs' type, and then mixes inputs and targets alike
+AMP = {
+    **{name: WIDENS for name in TABLE if name.startswith("losses.")},
+    "losses.CosineHead": (0.02, 0.3),  # a matrix product in half precision, times a scale of 30
+    "consistency.dice_loss": WIDENS,
+    "consistency.dtc_loss": WIDENS,
+    "consistency.task_consistency": WIDENS,
+    "consistency.mean_teacher_loss": WIDENS,
+    "consistency.clipped_noise": WIDENS,
+    "mixup.mixup": LAM,
+    "mixup.FlowMix": LAM,
+    "augment.word_mixup": LAM,
+    "augment.sent_mixup": LAM,
+    "level_sets.signed_distance": EXACT,
+    "level_sets.heaviside": WIDENS,
+    "level_sets.dirac": WIDENS,
+    "level_sets.mask_from_sdf": WIDENS,
+    "level_sets.curvature": WIDENS,
+    "metrics.confusion_matrix": EXACT,
+    "metrics.segmentation_scores": EXACT,
+    "metrics.surface_distances": EXACT,
+    "roi.roi_align": WIDENS,
+    "roi.roi_pool": EXACT,
+    "lab.calibration.reliability": EXACT,
+    "lab.calibration.calibration_error": EXACT,
+}
+
+
+class Narrow(Over):
+    """Leaves in half precision; or, wide, the same rounded numbers in float32."""
+
+    def __init__(self, dtype: torch.dtype, *, wide: bool):
+        super().__init__("cpu")
+        self.dtype, self.wide = dtype, wide
+
+    def leaf(self, *values):
+        rounded = [value.detach().to(self.dtype) for value in values]
+        return super().leaf(*(value.float() if self.wide else value for value in rounded))
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+@pytest.mark.parametrize("name", sorted(AMP))
+def test_mixed_precision_gives_nearly_the_numbers_of_single(name, dtype, one_thread):
+    relative, absolute = AMP[name]
+    expected, expected_gradients = results(TABLE[name].run, Narrow(dtype, wide=True))
+    with torch.autocast("cpu", dtype):
+        got, gradients = results(TABLE[name].run, Narrow(dtype, wide=False))
+    assert len(got) == len(expected) and len(gradients) == len(expected_gradients)
+    for ours, theirs, slack in [
+        *((*pair, 1) for pair in zip(got, expected)),
+        *((*pair, 2) for pair in zip(gradients, expected_gradients)),  # halves of it come from two roundings
+    ]:
+        if not isinstance(theirs, torch.Tensor):
+            assert ours == theirs
+            continue
+        assert bool(ours.isfinite().all() | ~theirs.isfinite().all())
+        eps = torch.finfo(ours.dtype).eps if ours.dtype in HALF else 0.0
+        near = absolute + (eps * float(theirs.detach().abs().amax()) if eps and theirs.numel() else 0.0)
+        torch.testing.assert_close(
+            ours.detach().double(), theirs.detach().double(), rtol=slack * max(relative, eps), atol=slack * near,
+            equal_nan=True,
+        )  # fmt: skip
+
+
+def test_no_loss_and_no_metric_is_left_out_of_mixed_precision():
+    tables = ("losses.", "metrics.", "consistency.")
+    trained = {"consistency.MeanTeacher", "consistency.ema_update", "consistency.TwoStreamBatchSampler"}  # no numbers
+    assert {name for name in TABLE if name.startswith(tables)} - trained <= AMP.keys()
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+def test_networks_learn_in_mixed_precision(dtype, one_thread):
+    """A step of each network: every gradient is there, finite and in the weights' float32; predictions are near."""
+    torch.manual_seed(0)
+    # Large enough that the coarsest level's norms have more than a few numbers to go by.
+    image, mask = noise(4, 1, 64, 64), (uniform(4, 1, 64, 64) < 0.4).float()
+    sdf = level_sets.signed_distance(mask, normalize=8.0, spatial_dims=2)
+    for network in (networks.DualVNet(spatial_dims=2, filters=4, dropout=0.0), networks.DualUNet(filters=(4, 8))):
+        plain = network(image)
+        with torch.autocast("cpu", dtype):
+            logits, distance = network(image)
+            loss = consistency.dtc_loss(logits, distance, mask, sdf, lam=0.5, k=20.0).total
+        assert logits.dtype == dtype and loss.dtype == torch.float32
+        loss.backward()
+        assert all(p.grad.dtype == torch.float32 and bool(p.grad.isfinite().all()) for p in network.parameters())
+        # Up to twenty convolutions, each rounded to two or three digits and then normalised.
+        away = (logits.detach().float() - plain.logits.detach()).square().mean().sqrt()
+        assert (
+            float(away / plain.logits.detach().std()) < {torch.float16: 0.1, torch.bfloat16: 0.25}[dtype]
+        )  # 0.03, 0.12
 
 
 @needs_stand_in
