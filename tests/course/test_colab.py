@@ -229,10 +229,10 @@ def test_a_notebook_without_set_up_lines_is_named(checkout, capsys):
 
 @pytest.mark.parametrize("text", [
     "", "jane", "jane/", "/course", "jane/course/more", "jane/course@", "https://github.com/jane/course",
-    "jane/course.git", "-jane/course",
-    "ja--ne/course", "jane/..", "jane/co urse", "jäne/course", "jane/course@a b", "jane/course@a..b",
-    "jane/course@/a", "jane/course@a/", "jane/course@a//b", "jane/course@a.lock", "jane/course@.a", "jane/course@-a",
-    "jane/course@a@b", 'jane/course@a"b', "jane/course@a\nb", "jane/course@a#b", "jane/course\n", f"{'j' * 40}/course",
+    "jane/course.git", "-jane/course", "ja--ne/course", "jane/..", "jane/co urse", "jäne/course", "jane/course\n",
+    f"{'j' * 40}/course", "jane/course@a b", "jane/course@a..b", "jane/course@/a", "jane/course@a/", "jane/course@a//b",
+    "jane/course@a.lock", "jane/course@.a", "jane/course@-a", "jane/course@a@b", 'jane/course@a"b', "jane/course@a\nb",
+    "jane/course@a#b",
 ])
 def test_names_that_no_repository_has_are_refused_and_nothing_is_written(tmp_path, text, capsys):
     (tmp_path / "notebooks").mkdir()
