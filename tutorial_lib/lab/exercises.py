@@ -32,6 +32,11 @@ class CheckResult:
         """Whether the answer is correct."""
         return self.status == "correct"
 
+    @property
+    def points(self) -> float:
+        """What the answer earns: 1.0 if it is correct, else 0.0."""
+        return float(self.ok)
+
     def __bool__(self) -> bool:
         return self.ok
 
@@ -176,4 +181,6 @@ def _show(result: CheckResult) -> None:
 
     sign = {"todo": "○", "correct": "✔", "wrong": "✘"}[result.status]
     record = {"exercise": result.exercise, "status": result.status, "message": result.message}
-    display({CHECK_MIME: record, "text/plain": f"{sign} {result.exercise}: {result.message}"}, raw=True)
+    # What is longer than a line starts on one of its own, where its columns stand under each other.
+    text = f"\n  {result.message}" if "\n" in result.message else f" {result.message}"
+    display({CHECK_MIME: record, "text/plain": f"{sign} {result.exercise}:{text}"}, raw=True)

@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 from .runtime import is_headless
 
+#: Two figures, one above the other, puzzle a reader who is not told why.
+HINT = "<b>Your turn.</b> Move a slider, or choose a value: the lower picture follows. The upper one stays, to compare."
+
 
 def explore(function: Callable, /, **sliders) -> None:
     """Draw ``function()`` once as a static figure, then again under sliders where a person can move them.
@@ -32,6 +35,7 @@ def explore(function: Callable, /, **sliders) -> None:
     if is_headless():
         return
     import ipywidgets
+    from IPython.display import display
 
     # continuous_update off: a figure takes a fraction of a second, and a dragged slider would queue dozens.
     controls = {}
@@ -42,6 +46,8 @@ def explore(function: Callable, /, **sliders) -> None:
             else ipywidgets.interactive(lambda value: None, value=slider).children[0]
         )
         widget.description = name
+        # As wide as the name is: a fixed width cuts long names off.
+        widget.style.description_width = "initial"
         if not isinstance(slider, ipywidgets.Widget):
             widget.value = parameters[name].default
         if hasattr(widget, "continuous_update"):
@@ -53,6 +59,6 @@ def explore(function: Callable, /, **sliders) -> None:
         plt.show()
 
     output = ipywidgets.interactive_output(draw, controls)
-    from IPython.display import display
-
-    display(ipywidgets.VBox([ipywidgets.HBox(list(controls.values())), output]))
+    # Five sliders are wider than a laptop's page: those that do not fit go to the next row.
+    row = ipywidgets.HBox(list(controls.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
+    display(ipywidgets.VBox([ipywidgets.HTML(HINT), row, output]))

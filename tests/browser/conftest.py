@@ -1,0 +1,135 @@
+"""JupyterLab as a student opens it: a server of its own on this machine, and a page in headless Chromium."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import matplotlib
+import nbformat
+import pytest
+
+#: Debian's name first; on other machines the same program has another one.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+#: Seconds. Far above what is needed on a busy machine: no test passes or fails by the time it takes.
+STARTS, RUNS = 120, 300
+
+
+def find_browser() -> str:
+    """The path of Chromium; skips the test, with the reason, where there is none or nothing to steer it."""
+    pytest.importorskip("playwright.sync_api", reason='no Playwright to steer a browser: pip install -e ".[test]"')
+    pytest.importorskip("jupyterlab", reason='no JupyterLab: pip install -e ".[course]"')
+    named = os.environ.get("TUTORIAL_BROWSER")
+    found = shutil.which(named) if named else next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        wanted = named or ", ".join(BROWSERS)
+        pytest.skip(f"no browser ({wanted}): install Debian's chromium, or name one in TUTORIAL_BROWSER")
+    return found
+
+
+def without_outputs(source: Path, target: Path) -> None:
+    """Copy a folder of chapters; what the page shows afterwards can only come from the run in it."""
+    for path in sorted(source.glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        target.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, target / path.name)
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """A student's environment with nothing in it yet: no settings, no open tabs, no other course's kernels."""
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("TUTORIAL_", "JUPYTER", "PYTEST"))}
+    plain.pop("MPLBACKEND", None)  # the kernel sets its own, and with it the figures in the page
+    home.mkdir(parents=True, exist_ok=True)
+    folders = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    # Built once for this user, not again for each home: matplotlib's list of fonts takes seconds.
+    return {**plain, "HOME": str(home), "MPLCONFIGDIR": matplotlib.get_cachedir(), **folders, **more}
+
+
+def settings(home: Path, **plugins: dict) -> dict[str, str]:
+    """Write JupyterLab's settings as its own dialogs would; returns the variables that point to them."""
+    # The first start asks whether to fetch news, and would call home.
+    plugins = {"apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}, **plugins}
+    for name, values in plugins.items():
+        path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+    return {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
+
+
+@contextmanager
+def jupyterlab(root: Path, home: Path, **plugins: dict):
+    """Serve ``root`` with JupyterLab on a free port of this machine; yields ``url(path)``."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+               "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    log = home / "server.log"
+    variables = environment(home, **settings(home, **plugins))
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, cwd=root, env=variables, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + STARTS
+        while True:
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/api/status?token={token}", timeout=5):
+                    break
+            except (URLError, OSError):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(f"JupyterLab does not answer:\n{log.read_text()[-3000:]}") from None
+                time.sleep(0.2)
+        yield lambda path: f"http://127.0.0.1:{port}/lab/tree/{path}?token={token}"
+    finally:
+        # It ends its kernels on SIGTERM; a kernel left behind would go on computing.
+        server.terminate()
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+@contextmanager
+def chromium(width: int = 1400, height: int = 900):
+    """A fresh page in headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox does not start for root, nor in most containers; the page is ours.
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"])
+        try:
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.set_default_timeout(1000 * STARTS)
+            yield page
+        finally:
+            browser.close()
+
+
+@pytest.fixture(name="without_outputs", scope="session")
+def _without_outputs():
+    return without_outputs
+
+
+@pytest.fixture(name="jupyterlab", scope="session")
+def _jupyterlab():
+    return jupyterlab
+
+
+@pytest.fixture(name="chromium", scope="session")
+def _chromium():
+    find_browser()
+    return chromium
