@@ -36,6 +36,12 @@ def measured():
     return cpu
 
 
+def told_of(measured, chapter):
+    found = [one for one in measured["chapters"] if one["name"] == chapter.name]
+    assert found, f"{chapter.name} is not in docs/measured.json: {MEND}"
+    return found[0]
+
+
 # --- what is committed ---
 
 
@@ -64,7 +70,7 @@ def test_the_claims_of_the_map_are_those_saved_in_the_chapter(chapter, measured)
         for output in cell.get("outputs", [])
         if CLAIM_MIME in output.get("data", {})
     ]
-    ours = next(one for one in measured["chapters"] if one["name"] == chapter.name)
+    ours = told_of(measured, chapter)
     told = [(claim["statement"], claim["verdict"]) for claim in ours["claims"]]
     differ = [pair for pair in zip(saved, told) if pair[0] != pair[1]]
     assert not differ, f"saved in the chapter, and measured: {differ}; tutorial refresh, or {MEND}"
@@ -75,7 +81,7 @@ def test_the_claims_of_the_map_are_those_saved_in_the_chapter(chapter, measured)
 def test_the_time_that_a_chapter_states_is_near_the_one_measured(chapter, measured):
     first = "".join(chapter.notebook()["cells"][0]["source"])
     stated = float(re.search(r"Time: about (\d+) s on two cores", first)[1])
-    ours = next(one for one in measured["chapters"] if one["name"] == chapter.name)["seconds"]
+    ours = told_of(measured, chapter)["seconds"]
     assert measured["machine"]["cores"] == 2
     assert 1 / 1.5 < stated / ours < 1.5, f"its first cell says about {stated:.0f} s; measured: {ours:.0f} s"
 
@@ -139,7 +145,7 @@ def test_every_chapter_has_its_papers_in_the_citation_file():
             cited.add(int(number))
             for paper in re.findall(r"arXiv:[\d.]+\d", reference["notes"]):
                 assert paper in prose[int(number)], f"{reference['title']}: chapter {number} does not name {paper}"
-    assert cited == prose.keys()
+    assert cited == prose.keys(), "the chapters named in notes, and those that there are"
 
 
 # --- the README's examples ---

@@ -30,7 +30,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -207,13 +207,16 @@ def check_kernels(chapters: list[Chapter]) -> None:
                               f"installed: {', '.join(installed) or 'none'}")
 
 
-def open_folder(out: Path):
+def open_folder(out: Path, *, inside: Sequence[str] = ("chapters",), mark: str = "summary.json", what: str = "run"):
     """Make the out folder, see that it can be written, and lock it against a second runner.
 
     The lock is the operating system's: it ends with the process, also by ``kill -9``.
 
     Args:
         out: the out folder.
+        inside: the folders in it.
+        mark: a file that an earlier run has left there.
+        what: the command whose folder it is.
 
     Returns:
         The lock; ``release()`` ends it.
@@ -225,16 +228,17 @@ def open_folder(out: Path):
 
     lock = FileLock(out / ".lock")
     try:
-        if out.is_dir() and any(out.iterdir()) and not any((out / mark).exists() for mark in (".lock", "summary.json")):
-            raise CourseError(f"{out} holds other files and no earlier run; give --out a new or an empty folder")
-        (out / "chapters").mkdir(parents=True, exist_ok=True)
+        if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in (".lock", mark)):
+            raise CourseError(f"{out} holds other files and no earlier {what}; give --out a new or an empty folder")
+        for folder in (out, *(out / name for name in inside)):
+            folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
-        for folder in (out, out / "chapters"):
+        for folder in (out, *(out / name for name in inside)):
             with tempfile.TemporaryFile(dir=folder):
                 pass
             remove_leftovers(folder)
     except Timeout:
-        raise CourseError(f"another tutorial run is at work in {out}; wait for it, or use --out DIR") from None
+        raise CourseError(f"another tutorial {what} is at work in {out}; wait for it, or use --out DIR") from None
     except OSError as error:
         lock.release()
         raise CourseError(f"cannot write in {out}: {error.strerror or error}") from None
