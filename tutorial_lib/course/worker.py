@@ -83,8 +83,8 @@ class Watch:
         with suppress(psutil.Error, OSError, ValueError):
             process = psutil.Process(self.pid)
             children = process.children(recursive=True)
-            held = sum(map(_held, [process, *children])) if children else process.memory_info().rss
-            self.peak = max(self.peak, held, _high_water(self.pid))
+            now = sum(map(held, [process, *children])) if children else process.memory_info().rss
+            self.peak = max(self.peak, now, high_water(self.pid))
 
     def _expire(self) -> None:
         self.timed_out = True
@@ -99,7 +99,12 @@ class Watch:
             pause = max(SAMPLE_SECONDS, 50 * (time.perf_counter() - start))
 
 
-def _held(process: psutil.Process) -> int:
+def held(process: psutil.Process) -> int:
+    """Return the bytes that a process holds; 0 if it is gone.
+
+    Args:
+        process: shares of pages that it has in common with others are counted in proportion, where the system says so.
+    """
     # A child just forked shares all its pages with the kernel: adding up resident sizes would count them twice.
     with suppress(OSError):
         match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{process.pid}/smaps_rollup").read_text(), re.MULTILINE)
@@ -110,7 +115,12 @@ def _held(process: psutil.Process) -> int:
     return 0
 
 
-def _high_water(pid: int | None) -> int:
+def high_water(pid: int | None) -> int:
+    """Return the most bytes that a process has held at one time; 0 where the system does not say.
+
+    Args:
+        pid: the process.
+    """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -172,7 +182,7 @@ def _engine():
 
         def cell_complete(self, cell, cell_index=None, **kwargs):
             super().cell_complete(cell, cell_index=cell_index, **kwargs)
-            self.watch.peak = max(self.watch.peak, _high_water(self.watch.pid))
+            self.watch.peak = max(self.watch.peak, high_water(self.watch.pid))
             if cell.metadata.papermill["status"] != self.FAILED and self.watch.process.poll() is None:
                 self.watch.send(event="cell", done=cell_index + 1, total=len(self.nb.cells))
 

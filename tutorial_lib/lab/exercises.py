@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from .lines import fold
+
 CHECK_MIME = "application/vnd.tutorial.check+json"
 
 
@@ -68,9 +70,9 @@ def check(exercise: str, answer: Any, *, show: bool = True) -> CheckResult:
             raise Todo
         cases(answer)
     except Todo:
-        result = CheckResult(exercise, "todo", "not done yet: fill in the stub and run the cell again")
+        result = CheckResult(exercise, "todo", "not done yet: fill in the stub")
     except NotImplementedError:
-        result = CheckResult(exercise, "todo", "not done yet: fill in the stub and run the cell again")
+        result = CheckResult(exercise, "todo", "not done yet: fill in the stub")
     except Wrong as wrong:
         result = CheckResult(exercise, "wrong", str(wrong))
     except (Exception, SystemExit) as error:  # an answer that calls exit() must not end the kernel's Run All
@@ -183,4 +185,4 @@ def _show(result: CheckResult) -> None:
     record = {"exercise": result.exercise, "status": result.status, "message": result.message}
     # What is longer than a line starts on one of its own, where its columns stand under each other.
     text = f"\n  {result.message}" if "\n" in result.message else f" {result.message}"
-    display({CHECK_MIME: record, "text/plain": f"{sign} {result.exercise}:{text}"}, raw=True)
+    display({CHECK_MIME: record, "text/plain": fold(f"{sign} {result.exercise}:{text}")}, raw=True)
