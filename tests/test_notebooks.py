@@ -7,8 +7,9 @@ import nbformat
 import pytest
 from conftest import ROOT
 
-from tutorial_lib.lab.claims import CLAIM_MIME
+from tutorial_lib.lab.claims import CLAIM_MIME, Claim
 from tutorial_lib.lab.exercises import CHECK_MIME
+from tutorial_lib.lab.lines import WIDTH
 
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
@@ -131,6 +132,29 @@ def test_references_and_the_way_on(chapter):
     assert re.search(r"^## .*(Summary|summary)", text, re.M)
     assert re.search(r"^##+ .*References", text, re.M) or chapter.stem == START
     assert "next chapter" in text.lower()
+
+
+def test_headings_make_a_table_of_contents(any_notebook):
+    """JupyterLab's contents are made of them: one title, sections numbered from 1, no level left out."""
+    lines = re.sub(r"^```.*?^```", "", "\n\n".join(prose(read(any_notebook))), flags=re.M | re.S).splitlines()
+    headings = [line for line in lines if re.match(r"#{1,6} ", line)]
+    levels = [len(line.split()[0]) for line in headings]
+    assert levels[0] == 1 and levels.count(1) == 1
+    for level, after, heading in zip(levels, levels[1:], headings[1:]):
+        assert after <= level + 1, f"a level is left out before {heading!r}"
+    if any_notebook in CHAPTERS:
+        sections = [line for line, level in zip(headings, levels) if level == 2]
+        assert [int(re.match(r"## (\d+)\. ", line)[1]) for line in sections] == list(range(1, len(sections) + 1))
+
+
+def test_what_claims_and_checks_say_fits_a_page_and_is_what_they_would_say_today(any_notebook):
+    for cell in code(read(any_notebook)):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if CLAIM_MIME in data:
+                assert data["text/plain"] == str(Claim(**data[CLAIM_MIME]))
+            if CLAIM_MIME in data or CHECK_MIME in data:
+                assert max(map(len, data["text/plain"].splitlines())) <= WIDTH
 
 
 def test_saved_clean_and_executed(any_notebook):

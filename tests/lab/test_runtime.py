@@ -1,4 +1,4 @@
-"""Seeds, devices, and the explorer."""
+"""Seeds and devices, and each method's look."""
 
 import random
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tutorial_lib.lab import describe_environment, explore, pick_device, seed_everything
+from tutorial_lib.lab import describe_environment, pick_device, seed_everything
 from tutorial_lib.lab.plots import PALETTE, method_style, set_style
 
 
@@ -41,30 +41,6 @@ def test_auto_takes_what_is_there_and_a_missing_device_is_an_error():
         with pytest.raises(ValueError, match="this machine has none"):
             pick_device("cuda")
     assert torch.__version__ in describe_environment()
-
-
-def test_explore_draws_the_static_figure_with_the_defaults_and_checks_its_sliders():
-    seen = []
-    explore(lambda lam=0.25, alpha=1.0: seen.append((lam, alpha)), lam=(0, 1, 0.1))
-    assert seen == [(0.25, 1.0)]
-    with pytest.raises(ValueError, match="slider 'beta'"):
-        explore(lambda lam=0.25: None, beta=(0, 1))
-    with pytest.raises(ValueError, match="default"):
-        explore(lambda lam: None, lam=(0, 1))
-
-
-def test_explore_builds_live_sliders_where_somebody_watches(monkeypatch):
-    import ipywidgets
-
-    shown, seen = [], []
-    monkeypatch.setattr("tutorial_lib.lab.widgets.is_headless", lambda: False)
-    monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.extend(a))
-    explore(lambda lam=0.25, name="a": seen.append((lam, name)), lam=(0.0, 1.0, 0.05), name=["a", "b"])
-    sliders = shown[-1].children[0].children
-    assert [slider.description for slider in sliders] == ["lam", "name"]
-    assert sliders[0].value == 0.25 and isinstance(sliders[0], ipywidgets.FloatSlider)
-    sliders[0].value = 0.5
-    assert seen[-1] == (0.5, "a")
 
 
 def test_each_method_keeps_its_look():

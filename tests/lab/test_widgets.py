@@ -31,6 +31,8 @@ def test_sliders_start_at_the_defaults_and_draw_when_moved(shown):
     hint, row, output = box.children
     assert hint.value == HINT
     slider, choice = row.children
+    assert [control.description for control in row.children] == ["a", "kind"]
+    assert isinstance(slider, ipywidgets.FloatSlider)
     assert (slider.value, choice.value) == (0.5, "y")
     before = len(drawn)
     slider.value = 0.7

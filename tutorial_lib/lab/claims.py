@@ -8,6 +8,8 @@ from itertools import combinations_with_replacement
 import numpy as np
 from scipy import stats
 
+from .lines import fold
+
 CLAIM_MIME = "application/vnd.tutorial.claim+json"
 LEVEL = 0.95
 _EXACT_UP_TO = 8  # 6,435 distinct resamples of eight pairs; beyond that, draw
@@ -37,10 +39,10 @@ class Claim:
     better: str
 
     def __str__(self) -> str:
-        return (
+        return fold(
             f"{_SIGN[self.verdict]} {self.verdict.upper()}: {self.statement}\n"
-            f"  effect {self.effect:+.4f}, 95 % interval [{self.low:+.4f}, {self.high:+.4f}], "
-            f"{self.seeds} paired seeds ({self.better} is better)"
+            f"  effect {self.effect:+.4f}, 95 % interval [{self.low:+.4f}, {self.high:+.4f}]\n"
+            f"  {self.seeds} paired seeds, {self.better} is better"
         )
 
 
