@@ -168,7 +168,7 @@ def test_constraints_are_exact_and_sorted_by_nothing_else():
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
-    [("tutorial_lib/lab", ["chapters"]), ("tutorial_lib/course", ["course"]), ("data_scripts", ["data"])],
+    [("tutorial_lib/lab", ["chapters"]), ("tutorial_lib/course", ["course", "cluster"]), ("data_scripts", ["data"])],
 )
 def test_what_is_imported_is_declared(folder, extras):
     declared = set(requirements(*extras))
@@ -177,8 +177,15 @@ def test_what_is_imported_is_declared(folder, extras):
         assert not missing, f"{path.relative_to(ROOT)} imports {missing}, not in core or {extras}"
 
 
+def test_only_a_sweep_needs_the_cluster():
+    cluster = requirements("cluster").keys() - requirements().keys()
+    every = sorted((ROOT / "tutorial_lib").rglob("*.py"))
+    users = {path.name for path in every if distributions(imports(path)) & cluster}
+    assert users == {"cluster.py"}
+
+
 def test_what_tests_and_benchmarks_import_is_declared():
-    declared = set(requirements("course", "data", "test"))
+    declared = set(requirements("course", "cluster", "data", "test"))
     for folder in ("tests", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             if path.parent.name == "vectors":  # made once, beside peers that cannot be installed with the course

@@ -130,3 +130,58 @@ def display(stream):
         stream: where to write, such as ``sys.stdout``.
     """
     return Bars(stream) if stream.isatty() else Lines(stream)
+
+
+class Counter:
+    """How far a sweep has come: one line that changes on a terminal, a line every few seconds elsewhere.
+
+    Args:
+        total: the runs to do.
+        stream: where to write, such as ``sys.stdout``.
+    """
+
+    def __init__(self, total: int, stream):
+        self.total, self.stream, self.live = total, stream, stream.isatty()
+        self.done = self.failed = 0
+        self.workers: set[str] = set()
+        self.start = self.said = time.monotonic()
+        self.first: float | None = None
+
+    def __enter__(self) -> "Counter":
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self.done or self.live:
+            self._say(end="\n")
+
+    def count(self, status: str, worker: str | None) -> None:
+        """One run has ended."""
+        self.done += 1
+        self.failed += status != "ok"
+        self.workers |= {worker} if worker else set()
+        self.first = self.first or time.monotonic()
+
+    def tick(self) -> None:
+        """Say how far it is, if that was not said a moment ago."""
+        now = time.monotonic()
+        # A long run does not fill its log: half a minute is often enough after the first.
+        pause = 0.2 if self.live else 5.0 if now - self.start < 60 else HEARTBEAT
+        if now - self.said > pause:
+            self.said = now
+            self._say()
+
+    def _say(self, end: str = "") -> None:
+        spent = time.monotonic() - self.start
+        line = f"{self.done}/{self.total} runs"
+        line += f" · {self.failed} failed" if self.failed else ""
+        if self.done:
+            rate = self.done / spent
+            line += f" · {rate:.3g} a second · " + (
+                f"{duration((self.total - self.done) / rate)} left" if self.done < self.total else duration(spent))
+        workers = len(self.workers)
+        line += f" · {workers} worker{'s' * (workers != 1)}" if workers else " · starting"
+        if self.live:
+            filled = round(24 * self.done / max(1, self.total))
+            print(f"\r{'█' * filled}{'░' * (24 - filled)} {line}\x1b[K", end=end, file=self.stream, flush=True)
+        else:
+            print(line, file=self.stream, flush=True)
