@@ -258,3 +258,6 @@ if _setup:
         _library.impl(_name, _made(_name), "PrivateUse1")
     for _name in ("linspace", "logspace", "tril_indices", "triu_indices"):
         _library.impl(_name, _made(_name), "PrivateUse1")
+    # Autocast passes everything on as it came: the stand-in says nothing about mixed precision.
+    _fallback = torch.library.Library("_", "IMPL")
+    _fallback.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")

@@ -6,6 +6,7 @@ says otherwise. A function missing from the table fails the test.
 """
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import second_device
 import torch
+from conftest import ROOT
 from torch import nn
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
@@ -988,3 +990,56 @@ def test_arguments_on_two_devices_are_named(stand_in):
 def test_a_score_left_on_the_device_becomes_a_number(stand_in):
     table = training.compare(lambda method, seed: {"score": torch.tensor(seed, device=stand_in) * 0.5}, ["a"], [1, 2])
     assert table["score"].tolist() == [0.5, 1.0] and table["score"].dtype == float
+
+
+# --- the benchmark that waits for a GPU -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bench_gpu():
+    spec = importlib.util.spec_from_file_location("bench_gpu", ROOT / "benchmarks" / "bench_gpu.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_without_a_gpu_the_benchmark_says_so_and_ends(bench_gpu, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    bench_gpu.main()
+    assert "no GPU here" in capsys.readouterr().out
+
+
+@needs_stand_in
+def test_the_benchmark_measures_every_function_on_both_devices(bench_gpu, stand_in):
+    rows = [
+        bench_gpu.measure(name, make, stand_in, share=0.02, repetitions=1) for name, make in bench_gpu.HEAVY.items()
+    ]
+    assert all(row.cpu > 0 and row.gpu > 0 and set(row.amp) == {"float16", "bfloat16"} for row in rows)
+    # PyTorch takes another way through attention where the device is not the CPU.
+    assert all(row.away < (1e-5 if "transformer" in row.name else 1e-30) for row in rows)
+    assert len(bench_gpu.table(rows).splitlines()) == len(rows) + 4
+
+
+def test_the_benchmark_tells_where_amp_pays_and_how_far_apart_numbers_are(bench_gpu):
+    amp = {"float16": (5.0, 0.01), "bfloat16": (5.0, 0.2)}
+    still = {"float16": (5.0, 0.0), "bfloat16": (10.0, 0.0)}
+    rows = [bench_gpu.Measured("a", 100.0, 10.0, 1e-6, amp), bench_gpu.Measured("b", 100.0, 10.0, 0.0, still)]
+    assert "| a | 100 | 10 | 10.0 | 1e-06 | 5 | 0.01 | 5 | 0.2 |" in bench_gpu.table(rows)
+    # Twice as fast and near; twice as fast, but far off; faster with nothing cast, so by chance.
+    assert bench_gpu.table(rows).endswith("within 5%): a (float16: 2.0 x).")
+    near, two = (torch.ones(2), torch.tensor([0.0, 4.0])), (torch.ones(2), torch.tensor([1.0, 4.0]))
+    assert bench_gpu.apart(two, near) == 0.25 and bench_gpu.apart(near, near) == 0
+    assert bench_gpu.apart(torch.ones(2), torch.ones(3)) == float("inf")
+
+
+def test_the_benchmark_counts_the_verdicts_that_differ(bench_gpu):
+    def side(verdict, status="ok", gpus=()):
+        claims = [{"statement": "a beats b", "verdict": verdict}, {"statement": "c", "verdict": "open"}]
+        chapters = [{"name": "01_x", "status": "ok", "seconds": 20.0, "claims": claims}]
+        chapters.append({"name": "02_y", "status": status, "seconds": 5.0, "claims": []})
+        return {"chapters": chapters, "device": {"gpus": list(gpus)}, "versions": {"torch": "2.13.0"}}
+
+    said = bench_gpu.verdicts(side("supported"), side("open", status="failed", gpus=["NVIDIA X"]))
+    assert "| 01_x | 20 | 20 | 1 of 2 differ |" in said and "| 02_y | 5 | 5 | CPU ok, GPU failed |" in said
+    assert "01_x: 'a beats b': supported on the CPU, open there" in said and "NVIDIA X" in said
+    assert "| 01_x | 20 | 20 | the same |" in bench_gpu.verdicts(side("open"), side("open"))
