@@ -19,6 +19,7 @@ autograd then counts the devices once and for all: test modules import it at the
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import nn
@@ -103,11 +104,17 @@ class Elsewhere(torch.Tensor):
                 return value
             return known[id(value)] if id(value) in known else Elsewhere(value)
 
-        inner_args, inner_kwargs = pytree.tree_map(unwrap, (args, kwargs))
+        inner_args = [_each(unwrap, value) for value in args]
+        inner_kwargs = {name: _each(unwrap, value) for name, value in kwargs.items()}
         out = func(*inner_args, **inner_kwargs)
         for inner in [wrapper for wrapper in known.values() if wrapper.shape != wrapper.inner.shape]:
             raise NotImplementedError(f"{func} changed the shape of a tensor in place, {tuple(inner.shape)}")
-        return pytree.tree_map(wrap, out)
+        return _each(wrap, out)
+
+
+def _each(function, value):
+    """The function of a value, or of each entry of a list: operations nest no deeper."""
+    return type(value)(map(function, value)) if type(value) in (list, tuple) else function(value)
 
 
 # Beside elementwise operations, where CUDA takes single numbers and indices from the CPU.
@@ -117,12 +124,13 @@ _MOVE = {"copy_", "_to_copy", "_copy_from", "copy", "set_data", "record_stream"}
 
 
 def _refuse_mixtures(func, args, kwargs) -> None:
-    name = func.overloadpacket.__name__
+    if all(
+        isinstance(a, Elsewhere) or not isinstance(a, torch.Tensor | list | tuple) for a in (*args, *kwargs.values())
+    ):
+        return  # the usual case, and quick
+    name, names, written, singles = _about(func)
     if name in _MOVE:
         return
-    singles = torch.Tag.pointwise in func.tags or name in _TAKE_SINGLES
-    written = [a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments]
-    names = [a.name for a in func._schema.arguments]
     given = {**dict(zip(names, args)), **kwargs}
     on_device = bool(names) and isinstance(given.get(names[0]), Elsewhere)
     for argument, is_written in zip(names, written):
@@ -137,6 +145,15 @@ def _refuse_mixtures(func, args, kwargs) -> None:
                 f"Expected all tensors to be on the same device, but found at least two devices, {NAME}:0 and cpu! "
                 f"(argument {argument} of {name}, shape {tuple(value.shape)})"
             )
+
+
+@cache
+def _about(func) -> tuple[str, list[str], list[bool], bool]:
+    """An operation's name, its arguments' names and which of them it writes, and whether it takes single numbers."""
+    name, arguments = func.overloadpacket.__name__, func._schema.arguments
+    written = [argument.alias_info is not None and argument.alias_info.is_write for argument in arguments]
+    singles = torch.Tag.pointwise in func.tags or name in _TAKE_SINGLES
+    return name, [argument.name for argument in arguments], written, singles
 
 
 # --- generators -------------------------------------------------------------------------------------------------------

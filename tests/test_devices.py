@@ -10,8 +10,11 @@ import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import NamedTuple
 
+import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 import second_device
@@ -24,7 +27,7 @@ from torch.utils import _pytree as pytree
 import tutorial_lib
 from tutorial_lib import adversarial, augment, consistency, level_sets, losses, metrics, networks, roi
 from tutorial_lib import mixup as mixing
-from tutorial_lib.lab import calibration, datasets, exercises, training
+from tutorial_lib.lab import calibration, claims, datasets, exercises, runtime, training
 
 # Tolerances for float32 on a GPU: (relative, absolute). TF32 is off; with it matrix products keep 10 bits of 23.
 EXACT = (0.0, 0.0)  # moves, compares or counts numbers, or computes on the CPU
@@ -990,6 +993,38 @@ def test_arguments_on_two_devices_are_named(stand_in):
 def test_a_score_left_on_the_device_becomes_a_number(stand_in):
     table = training.compare(lambda method, seed: {"score": torch.tensor(seed, device=stand_in) * 0.5}, ["a"], [1, 2])
     assert table["score"].tolist() == [0.5, 1.0] and table["score"].dtype == float
+
+
+# --- a chapter on another device --------------------------------------------------------------------------------------
+
+
+@needs_stand_in
+def test_chapter_00_gives_its_stored_claims_on_another_device(stand_in, monkeypatch):
+    """Every code cell, one after the other, where ``pick_device`` answers with the stand-in."""
+    notebook = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    stored = [
+        o.data[claims.CLAIM_MIME] for cell in cells for o in cell.outputs if claims.CLAIM_MIME in o.get("data", {})
+    ]
+    asked, made = [], []
+    monkeypatch.setattr(runtime, "pick_device", lambda name: asked.append(name) or stand_in)
+    monkeypatch.setattr(claims, "_show", lambda result, differences: made.append(asdict(result)))
+    there = []
+    monkeypatch.setattr(F, "cross_entropy", _noting(F.cross_entropy, there))
+    space = {"__name__": "__main__"}
+    for cell in cells:
+        exec(compile(cell.source, cell.id, "exec"), space)
+        plt.close("all")
+    assert asked == ["auto"] and made and made == stored
+    assert len(there) > 1000 and set(there) == {second_device.NAME}  # no training step was left on the CPU
+
+
+def _noting(function: Callable, there: list[str]) -> Callable:
+    def noted(values, *args, **options):
+        there.append(values.device.type)
+        return function(values, *args, **options)
+
+    return noted
 
 
 # --- the benchmark that waits for a GPU -------------------------------------------------------------------------------
