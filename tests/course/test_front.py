@@ -121,7 +121,7 @@ def _code(text):
 def test_the_bibtex_entry_agrees_with_the_citation_file():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     entry = re.search(r"```bibtex\n@software\{tutorial_lib,\n(.*?)\n\}\n```", TEXT, re.S)[1]
-    fields = dict(re.findall(r"(\w+)\s*=\s*\{(.*)\}", entry))
+    fields = dict(re.findall(r"(\w+) = \{(.*?)\}(?:, (?=\w+ =)|$)", " ".join(entry.split())))
     assert fields == {
         "author": f"{{{citation['authors'][0]['name']}}}",
         "title": citation["title"],
