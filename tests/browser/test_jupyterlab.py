@@ -170,6 +170,10 @@ def test_an_exercise_goes_from_stub_to_wrong_to_right_and_is_saved(lab):
     (answered,) = [cell for cell in saved.cells if MARK in cell.source]
     assert RIGHT in answered.source
     assert "correct" in str(answered.outputs)
+    # Tomorrow the kernel is gone, and what stands in the widgets' places is read.
+    places = [output.data["text/plain"] for cell in saved.cells for output in cell.get("outputs", [])
+              if "application/vnd.jupyter.widget-view+json" in output.get("data", {})]
+    assert set(places) == {"", "Run this cell to get its sliders."}
 
 
 def test_the_table_of_contents_has_every_heading(lab):

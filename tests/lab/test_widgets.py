@@ -4,7 +4,7 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import pytest
 
-from tutorial_lib.lab import explore, set_style
+from tutorial_lib.lab import compare, explore, set_style
 from tutorial_lib.lab.widgets import HINT
 
 
@@ -13,7 +13,7 @@ def shown(monkeypatch):
     """What is displayed while somebody is there."""
     displayed = []
     monkeypatch.setattr("tutorial_lib.lab.widgets.is_headless", lambda: False)
-    monkeypatch.setattr("IPython.display.display", lambda *things, **_: displayed.extend(things))
+    monkeypatch.setattr("tutorial_lib.lab.widgets.show_widget", lambda widget, instead: displayed.append(widget))
     return displayed
 
 
@@ -59,6 +59,18 @@ def test_a_ready_widget_is_taken_as_it_is(shown):
 def test_a_slider_for_no_argument_or_one_without_default(sliders):
     with pytest.raises(ValueError, match="is not an argument with a default; the function has a$"):
         explore(lambda c, a=1: None, **sliders)
+
+
+def test_where_the_kernel_is_gone_the_page_says_what_to_do(monkeypatch):
+    """A saved notebook keeps a widget's place only; that must not be its ``repr``, nor a bar that stands at 0%."""
+    displayed = []
+    monkeypatch.setattr("tutorial_lib.lab.widgets.is_headless", lambda: False)
+    monkeypatch.setattr("tutorial_lib.lab.runtime.is_headless", lambda: False)
+    monkeypatch.setattr("IPython.display.display", lambda *things, **_: displayed.extend(things))
+    explore(lambda a=1: None, a=(0, 3, 1))
+    compare(lambda method, seed: {"score": 0}, ["a"], [0, 1])
+    places = [thing for thing in displayed if "application/vnd.jupyter.widget-view+json" in thing]
+    assert [place["text/plain"] for place in places] == ["Run this cell to get its sliders.", ""]
 
 
 def test_figures_stay_readable_on_a_dark_page():

@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import torch
 from torch import nn
@@ -287,9 +288,18 @@ def compare(
 
 
 def _progress_bar(total: int, show: bool | None):
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     from .runtime import is_headless
 
     quiet = is_headless() if show is None else not show
-    return tqdm(total=total, disable=quiet, leave=False, file=sys.stderr)
+    if quiet or is_headless() or find_spec("ipywidgets") is None:
+        return tqdm(total=total, disable=quiet, leave=False, file=sys.stderr)
+    from tqdm.notebook import tqdm as notebook_tqdm
+
+    from .widgets import show_widget
+
+    # Shown by us: else a saved notebook says "0%" for ever where the finished bar was.
+    bar = notebook_tqdm(total=total, leave=False, display=False)
+    show_widget(bar.container, instead="")
+    return bar

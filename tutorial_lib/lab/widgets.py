@@ -7,6 +7,8 @@ from .runtime import is_headless
 
 #: Two figures, one above the other, puzzle a reader who is not told why.
 HINT = "<b>Your turn.</b> Move a slider, or choose a value: the lower picture follows. The upper one stays, to compare."
+#: Two stand side by side on a laptop's page with the list of files open, three on a wide one.
+WIDTH = "270px"
 
 
 def explore(function: Callable, /, **sliders) -> None:
@@ -35,7 +37,6 @@ def explore(function: Callable, /, **sliders) -> None:
     if is_headless():
         return
     import ipywidgets
-    from IPython.display import display
 
     # continuous_update off: a figure takes a fraction of a second, and a dragged slider would queue dozens.
     controls = {}
@@ -49,6 +50,7 @@ def explore(function: Callable, /, **sliders) -> None:
         # As wide as the name is: a fixed width cuts long names off.
         widget.style.description_width = "initial"
         if not isinstance(slider, ipywidgets.Widget):
+            widget.layout.width = WIDTH
             widget.value = parameters[name].default
         if hasattr(widget, "continuous_update"):
             widget.continuous_update = False
@@ -61,4 +63,23 @@ def explore(function: Callable, /, **sliders) -> None:
     output = ipywidgets.interactive_output(draw, controls)
     # Five sliders are wider than a laptop's page: those that do not fit go to the next row.
     row = ipywidgets.HBox(list(controls.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
-    display(ipywidgets.VBox([ipywidgets.HTML(HINT), row, output]))
+    show_widget(ipywidgets.VBox([ipywidgets.HTML(HINT), row, output]), instead="Run this cell to get its sliders.")
+
+
+def show_widget(widget, *, instead: str) -> None:
+    """Display a widget, and say what a page shows in its place when the kernel that moved it is gone.
+
+    A saved notebook keeps the widget's place, not the widget. On its own the place shows the widget's ``repr``.
+
+    Args:
+        widget: any ipywidgets widget.
+        instead: plain text.
+    """
+    from IPython.display import display
+
+    # ipywidgets 7, which some hosts still have, displays by itself.
+    bundle = widget._repr_mimebundle_() if hasattr(widget, "_repr_mimebundle_") else None
+    if isinstance(bundle, dict):
+        display({**bundle, "text/plain": instead}, raw=True)
+    else:
+        display(widget)
