@@ -17,7 +17,7 @@ from nbformat.v4 import new_markdown_cell
 from PIL import Image
 from torch import nn
 
-from tutorial_lib.course import front, runner
+from tutorial_lib.course import front, picture, runner
 from tutorial_lib.course.catalogue import CourseError, chapter_files, read_chapter
 from tutorial_lib.course.cli import _parser, main
 from tutorial_lib.course.picture import KEY, chosen_claim, claims_picture, picture_key
@@ -89,10 +89,10 @@ def test_the_time_that_a_chapter_states_is_near_the_one_measured(chapter, measur
 def test_the_picture_is_of_these_numbers(measured):
     path = ROOT / "docs" / "claims.png"
     assert path.stat().st_size < 200_000
-    with Image.open(path) as picture:
-        assert picture.text[KEY] == picture_key(measured), f"drawn from other claims: {MEND}"
-        assert picture.width >= 1600  # a page of 900 pixels, at double density
-        assert picture.convert("RGBA").getpixel((2, 2)) == (255, 255, 255, 255)  # opaque: dark themes show it too
+    with Image.open(path) as image:
+        assert image.text[KEY] == picture_key(measured), f"drawn from other claims: {MEND}"
+        assert image.width >= 1600  # a page of 900 pixels, at double density
+        assert image.convert("RGBA").getpixel((2, 2)) == (255, 255, 255, 255)  # opaque: dark themes show it too
 
 
 def test_links_lead_somewhere():
@@ -295,6 +295,8 @@ class Run:
 @pytest.fixture
 def made(course, monkeypatch):
     monkeypatch.setattr(runner, "source_hash", lambda folder: "the package as it is")
+    # Drawing costs a third of a second; the whole way, below, draws.
+    monkeypatch.setattr(picture, "claims_picture", lambda measured: picture_key(measured).encode())
     return Run(course)
 
 
@@ -314,13 +316,9 @@ def test_a_good_run_is_written_once_and_nothing_else_is_touched(made):
     assert made.map() == (0, "") and made.files() == before
 
 
-def test_the_picture_can_be_told_from_one_of_other_claims(made):
-    made.map()
-    measured, _ = front.stored(made.course.root / "docs")
-    with Image.open(made.course.root / "docs" / "claims.png") as picture:
-        assert picture.text[KEY] == picture_key(measured)
+def test_the_picture_can_be_told_from_one_of_other_claims(measured):
     other = copy.deepcopy(measured)
-    other["chapters"][0]["claims"][1]["verdict"] = "open"
+    other["chapters"][0]["claims"][0]["low"] += 0.001
     assert picture_key(other) != picture_key(measured)
     assert picture_key({**measured, "date": "2030-01-01"}) == picture_key(measured)  # a date draws nothing
 
@@ -504,6 +502,8 @@ def test_run_then_map(course):
     measured = json.loads((course.root / "docs" / "measured.json").read_text(encoding="utf-8"))
     assert measured["chapters"][0]["seconds"] == course.chapters()["01_one"]["seconds"]
     assert "1 supported, 1 refuted, 1 open" in readme.read_text(encoding="utf-8")
+    with Image.open(course.root / "docs" / "claims.png") as image:
+        assert image.text[KEY] == picture_key(measured)
 
 
 def test_errors_are_one_line_for_the_reader():
