@@ -8,6 +8,7 @@ and makes it again where a worker took it down.
 
 import itertools
 import logging
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -118,6 +119,11 @@ def _load(experimenter: Experimenter, job: dict, name: str) -> dict:
                           f"{stopped.message}") from None
 
 
+def dask_setup(worker) -> None:
+    """Let a worker of our own cluster pass over Ctrl-C: it reaches all processes of a terminal, and is the client's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def forget(sweep: str) -> None:
     """End a sweep's experimenters on this worker, also those at work."""
     for experimenter in _POOLS.pop(sweep, (set(), []))[0]:
@@ -155,12 +161,14 @@ def connect(scheduler: str | None, *, workers: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     # A lost connection is ours to report, in one line.
-    for name in ("distributed", "tornado", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("asyncio", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("asyncio", "distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if scheduler is None:
         # Memory belongs to the experimenters, and the workers' own limits do not see it.
         cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1",
-                               dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL)
+                               dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL,
+                               preload=["tutorial_lib.course.cluster"])
         try:
             with Client(cluster, set_as_default=False) as client:
                 yield client

@@ -116,12 +116,14 @@ def read_program(chapter: Chapter, experiment: str | None = None) -> Program:
 
 
 def _compared(source: str) -> str | None:
-    """Return what the first statement that calls ``compare`` assigns ("" for nothing), or None without such a call."""
-    for statement in _statements(source):
-        if _calls_compare(statement):
-            targets = statement.targets if isinstance(statement, ast.Assign) else []
-            return next((target.id for target in targets if isinstance(target, ast.Name)), "")
-    return None
+    """Return the variable that gets what ``compare`` gives ("" for none), or None where it is not called."""
+    found = None
+    for statement in filter(_calls_compare, _statements(source)):
+        found = ""
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _calls_compare(node):
+                return node.targets[0].id
+    return found
 
 
 def _statements(source: str) -> list[ast.stmt]:

@@ -313,7 +313,9 @@ class Sweep:
             parts.append(f"{name} {', '.join(texts)}")
         parts.append(f"{len(values(lambda about: about['seed']))} seeds")
         there = len(points) - len(todo)
-        failed = f" ({bad} of them failed; --retry-failed runs those again)" if bad and there else ""
+        failed = ""
+        if bad and not self.options.retry_failed:
+            failed = f" ({bad} of them failed; --retry-failed runs those again)"
         return (f"{self.chapter.name}: {' × '.join(parts)}: {len(points)} runs; {there} are there{failed}, "
                 f"{len(todo)} to do")
 
