@@ -76,6 +76,9 @@ class Elsewhere(torch.Tensor):
     def __array__(self, dtype=None, copy=None):
         return self.numpy()
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if self.ndim == 0 else str(self), spec)
+
     def tolist(self):
         return self.inner.tolist()
 
