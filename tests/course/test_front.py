@@ -26,6 +26,8 @@ from tutorial_lib.lab.claims import CLAIM_MIME
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 NOTEBOOKS = ROOT / "notebooks"
+PROSE = (README, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "teaching.md")
+PAGES = {path: path.read_text(encoding="utf-8") for path in PROSE}
 CHAPTERS = [read_chapter(path) for path in chapter_files(NOTEBOOKS)]
 MEND = "make course, then .venv/bin/tutorial map"
 
@@ -96,10 +98,10 @@ def test_the_picture_is_of_these_numbers(measured):
 
 
 def test_links_lead_somewhere():
-    for text in (TEXT, (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+    for path, text in PAGES.items():
         for target in re.findall(r"\]\(([^)]+)\)", text):
             if not target.startswith("http"):
-                assert (ROOT / target.partition("#")[0]).exists(), target
+                assert (path.parent / target.partition("#")[0]).exists(), target
 
 
 def test_the_commands_that_are_named_exist():
@@ -107,7 +109,7 @@ def test_the_commands_that_are_named_exist():
     known = {name: set(parser._option_string_actions) for name, parser in sub.choices.items()}
     rows = dict(re.findall(r"^\| `tutorial (\w+)([^`]*)`", TEXT, re.M))
     assert rows.keys() == known.keys(), "the table of commands"
-    for text in (TEXT, (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+    for text in PAGES.values():
         for name, rest in re.findall(r"\btutorial ([a-z]+)((?: [^\s`][^`\n]*)?)", "\n".join(_code(text))):
             assert name in known, f"tutorial {name}"
             assert set(re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", rest)) <= known[name], f"tutorial {name}{rest}"
