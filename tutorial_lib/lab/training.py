@@ -4,6 +4,7 @@ import copy
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
@@ -274,17 +275,25 @@ def compare(
         if not values or len(set(values)) < len(values):
             raise ValueError(f"{name} must be non-empty and without repeats, got {values}")
     bar = _progress_bar(len(methods) * len(seeds), progress)
+    # One bar is enough: each run's own would come and go, and leave a hundred empty places in the saved notebook.
+    outer = _ONE_OF_MANY.set(True)
     rows = []
-    for method in methods:
-        for seed in seeds:
-            bar.set_postfix({"method": method, "seed": seed}, refresh=False)
-            scores = run(method, seed, **fixed)
-            # A score that is still a tensor, perhaps on a GPU, would be an object in the table, and no number.
-            scores = {k: v.item() if isinstance(v, torch.Tensor) and v.numel() == 1 else v for k, v in scores.items()}
-            rows.append({"method": method, "seed": seed, **fixed, **scores})
-            bar.update()
-    bar.close()
+    try:
+        for method in methods:
+            for seed in seeds:
+                bar.set_postfix({"method": method, "seed": seed}, refresh=False)
+                row = {"method": method, "seed": seed, **fixed, **run(method, seed, **fixed)}
+                # A score still a tensor, perhaps on a GPU, would be an object in the table, and no number.
+                single = {k: v.item() for k, v in row.items() if isinstance(v, torch.Tensor) and v.numel() == 1}
+                rows.append(row | single)
+                bar.update()
+    finally:
+        _ONE_OF_MANY.reset(outer)
+        bar.close()
     return pd.DataFrame(rows)
+
+
+_ONE_OF_MANY = ContextVar("one_of_many", default=False)
 
 
 def _progress_bar(total: int, show: bool | None):
@@ -292,7 +301,7 @@ def _progress_bar(total: int, show: bool | None):
 
     from .runtime import is_headless
 
-    quiet = is_headless() if show is None else not show
+    quiet = (is_headless() or _ONE_OF_MANY.get()) if show is None else not show
     if quiet or is_headless() or find_spec("ipywidgets") is None:
         return tqdm(total=total, disable=quiet, leave=False, file=sys.stderr)
     from tqdm.notebook import tqdm as notebook_tqdm
