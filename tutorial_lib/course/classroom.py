@@ -338,6 +338,8 @@ def submissions(paths: list[Path], chapters: set[str]) -> list[Submission]:
     Raises:
         CourseError: for a path that is not there, or if there is no notebook at all.
     """
+    from tutorial_lib.course.clean import plain
+
     found: dict[Path, Submission] = {}
     for root in paths:
         if not root.exists():
@@ -351,7 +353,7 @@ def submissions(paths: list[Path], chapters: set[str]) -> list[Submission]:
             name = folders[0] if folders else _without_chapter(path.stem, chapters)
             home = root if root.is_dir() else path.parent
             name = name or Path(os.path.abspath(home)).name
-            found.setdefault(path.resolve(), Submission(name, path, path.as_posix()))
+            found.setdefault(path.resolve(), Submission(plain(name), path, plain(path.as_posix())))
     if not found:
         raise CourseError(f"no notebooks in {', '.join(map(str, paths))}")
     return sorted(found.values(), key=lambda one: (one.student, one.shown))
@@ -518,7 +520,7 @@ class _Worker:
             with suppress(OSError):
                 self.process.stdin.close()
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(10)
+                self.process.wait(20)
             self.end()
 
 

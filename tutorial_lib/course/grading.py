@@ -30,7 +30,8 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import ClassVar
@@ -46,6 +47,8 @@ from tutorial_lib.course.worker import Watch, held
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MAX_FILE = 100 * 2**20
+MAX_CELLS = 1000
+MAX_CODE = 500_000
 MAX_WRITTEN = 256 * 2**20
 MAX_PROCESSES = 32
 START_SECONDS = 120.0
@@ -260,7 +263,7 @@ def end_strays(folder: str | Path) -> None:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             place = process.environ().get("TMPDIR", "")
-            if place.startswith(str(folder)) and process.pid != os.getpid():
+            if f"{place}{os.sep}".startswith(f"{folder}{os.sep}") and process.pid != os.getpid():
                 process.kill()
 
 
@@ -463,33 +466,32 @@ def _processes() -> int | None:
 # --- one notebook ------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Course:
-    """The chapters as they were handed out."""
+def which_chapter(chapter: Chapter, cells: list[str], course: list[Chapter]) -> Chapter | None:
+    """Say which chapter a student's notebook is: by its number, by the exercises it names, by its file's name.
 
-    chapters: list[Chapter] = field(default_factory=list)
+    Args:
+        chapter: the student's notebook.
+        cells: its code cells' texts.
+        course: the chapters as they were handed out.
+    """
+    for known in course:
+        if chapter.number is not None and chapter.number == known.number:
+            return known
+    named = {name for source in cells for name, _ in check_calls(source)}
+    counts = [(len(named & {one.exercise for one in find_exercises(known.notebook())}), known) for known in course]
+    best = max(counts, key=lambda item: item[0], default=(0, None))
+    if best[0]:
+        return best[1]
+    return next((known for known in course if known.path.stem in chapter.path.stem), None)
 
-    @classmethod
-    def read(cls, folder: str) -> "_Course":
-        chapters = []
-        for path in chapter_files(folder):
-            with suppress(CourseError):
-                chapters.append(read_chapter(path))
-        return cls(chapters)
 
-    def find(self, chapter: Chapter, cells: list[str]) -> Chapter | None:
-        """Say which chapter a student's notebook is: by its number, by the exercises it names, by its file's name."""
-        for known in self.chapters:
-            if chapter.number is not None and chapter.number == known.number:
-                return known
-        named = {name for source in cells for name, _ in check_calls(source)}
-        counts = [(len(named & {one.exercise for one in find_exercises(known.notebook())}), known)
-                  for known in self.chapters]
-        best = max(counts, key=lambda item: item[0], default=(0, None))
-        if best[0]:
-            return best[1]
-        near = [known for known in self.chapters if known.path.stem in chapter.path.stem]
-        return near[0] if near else None
+@cache
+def _course(files: tuple[tuple[str, int], ...]) -> list[Chapter]:
+    chapters = []
+    for path, _ in files:
+        with suppress(CourseError):
+            chapters.append(read_chapter(path))
+    return chapters
 
 
 def grade(job: dict) -> dict:
@@ -544,7 +546,11 @@ def _identify(job: dict) -> tuple[list[str], Chapter]:
             raise CourseError(f"the file is larger than {MAX_FILE // 2**20} MiB")
     chapter = read_chapter(path)
     cells = code_cells(chapter.notebook())
-    found = _Course.read(job["notebooks"]).find(chapter, cells)
+    if len(cells) > MAX_CELLS or sum(map(len, cells)) > MAX_CODE:
+        raise CourseError(f"it has more than {MAX_CELLS} code cells, or {MAX_CODE:,} characters in them")
+    # A course of many students is read once, unless somebody edits it meanwhile.
+    files = tuple((str(path), path.stat().st_mtime_ns) for path in chapter_files(job["notebooks"]))
+    found = which_chapter(chapter, cells, _course(files))
     if found is None:
         raise CourseError("it is no chapter of this course")
     return cells, found
@@ -578,10 +584,14 @@ class _Grader:
         pieces = _pieces(self.plan.sources, before, expression)
         try:
             status, message = self.run(exercise, pieces, expression)
-            if status == "error" and self.is_missing_name(message, pieces, before):
+            if self.is_missing_name(message, pieces, before):
                 # The pieces were chosen by reading; where that has missed one, all of them are run.
                 self.close()
-                status, message = self.run(exercise, list(range(before)), expression)
+                try:
+                    status, message = self.run(exercise, list(range(before)), expression)
+                except Ended:
+                    # All of them may be the chapter's long experiment. What was found before stands.
+                    self.close()
         except Ended as ended:
             reason = str(ended)
             self.reasons.append(reason)
@@ -592,7 +602,7 @@ class _Grader:
         return status, message
 
     def is_missing_name(self, message: str, pieces: list[int], before: int) -> bool:
-        match = re.match(r"NameError: name '(\w+)' is not defined", message)
+        match = re.match(r"(?:your code raised )?NameError: name '(\w+)' is not defined", message)
         others = (source for index, source in enumerate(self.plan.sources[:before]) if index not in pieces)
         return bool(match) and any(match[1] in bound_and_free(source)[0] for source in others)
 
@@ -639,6 +649,11 @@ def _orphaned() -> None:
     for folder in [kernel.folder for kernel in Kernel.alive]:
         end_family(None)
         shutil.rmtree(folder, ignore_errors=True)
+    # The folder that the command has made for its graders goes with the last of them.
+    with suppress(OSError):
+        place = Path(os.environ["TMPDIR"])
+        place.rmdir()
+        place.parent.rmdir()
     os._exit(4)
 
 
