@@ -310,7 +310,8 @@ class _Products(torch.autograd.Function):
         ctx.pattern = pattern
         values = left.new_zeros(len(pattern.index), requires_grad=True)
         with torch.enable_grad():  # torch has these products as the gradient of its own weighted sums
-            out = pattern.sums(values, right.detach())
+            # torch 2.4 has them only where the table asks for a gradient too; it is not computed.
+            out = pattern.sums(values, right.detach().requires_grad_())
         return torch.autograd.grad(out, values, left)[0]
 
     @staticmethod
@@ -478,7 +479,8 @@ def _largest(table, image, y, x, places=False):
     rows, columns, channels = table.shape[1:]
     y0, x0 = y[0].clamp(max=rows - 1), x[0].clamp(max=columns - 1)
     y1, x1 = torch.maximum(y[1], y0 + 1), torch.maximum(x[1], x0 + 1)
-    y_level, x_level = (torch.frexp((end - first).double()).exponent - 1 for first, end in ((y0, y1), (x0, x1)))
+    # Sides of a map are whole numbers that float32 holds exactly; Apple's GPUs have no float64.
+    y_level, x_level = (torch.frexp((end - first).float()).exponent - 1 for first, end in ((y0, y1), (x0, x1)))
     kind = (64 * y_level[:, :, None] + x_level[:, None, :]).flatten(1)
     kinds = set(kind.unique().tolist())
     out = table.new_empty(kind.numel(), channels, dtype=torch.int32 if places else None)
@@ -712,11 +714,12 @@ def make_anchors(
         raise ValueError(f"sizes and ratios must not be empty, got {sizes!r} and {ratios!r}")
     wide = [_positive(size, "sizes") / math.sqrt(_positive(ratio, "ratios")) for size in sizes for ratio in ratios]
     high = [float(size) * math.sqrt(ratio) for size in sizes for ratio in ratios]
-    half = torch.tensor([wide, high], dtype=torch.float64, device=device).T / 2
-    y = (torch.arange(rows, dtype=torch.float64, device=device) + offset) * step
-    x = (torch.arange(columns, dtype=torch.float64, device=device) + offset) * step
+    # On the CPU first: every device gets the same numbers, also one without float64.
+    half = torch.tensor([wide, high], dtype=torch.float64, device="cpu").T / 2
+    y = (torch.arange(rows, dtype=torch.float64, device="cpu") + offset) * step
+    x = (torch.arange(columns, dtype=torch.float64, device="cpu") + offset) * step
     centre = torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)), -1)[:, :, None]
-    return torch.cat((centre - half, centre + half), -1).view(-1, 4).to(dtype)
+    return torch.cat((centre - half, centre + half), -1).view(-1, 4).to(dtype).to(device)
 
 
 # exp(4.135) = 1000/16: what a network may ask a box to grow by.
