@@ -36,6 +36,7 @@ WHY_NOT = "" if _setup else f"torch {torch.__version__} has no devices written i
 
 _CPU = torch.device("cpu")
 _RealGenerator = torch.Generator
+_has_float64 = True
 
 
 class Elsewhere(torch.Tensor):
@@ -45,6 +46,10 @@ class Elsewhere(torch.Tensor):
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor):
+        if inner.dtype == torch.float64 and not _has_float64:
+            raise TypeError(
+                f"Cannot convert a {NAME} Tensor to float64 dtype as the framework doesn't support float64."
+            )
         layout = {"strides": inner.stride(), "storage_offset": inner.storage_offset(), "dtype": inner.dtype}
         self = torch.Tensor._make_wrapper_subclass(cls, inner.shape, device=torch.device(NAME, 0), **layout)
         self.inner = inner
@@ -198,14 +203,19 @@ class _SameGenerator(TorchFunctionMode):
 
 
 @contextmanager
-def in_use() -> Iterator[torch.device]:
-    """Inside, ``torch.Generator("standin")`` works and generators are checked. Yields the device."""
-    torch.Generator = _AnyGenerator
+def in_use(*, float64: bool = True) -> Iterator[torch.device]:
+    """Inside, ``torch.Generator("standin")`` works and generators are checked. Yields the device.
+
+    Without ``float64`` the device refuses such numbers, as Apple's GPUs do.
+    """
+    global _has_float64
+    before = torch.Generator, _has_float64
+    torch.Generator, _has_float64 = _AnyGenerator, float64
     try:
         with _SameGenerator():
             yield torch.device(NAME, 0)
     finally:
-        torch.Generator = _RealGenerator
+        torch.Generator, _has_float64 = before
 
 
 # --- registration -----------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 import tutorial_lib
+import tutorial_lib.lab
 from tutorial_lib import adversarial, augment, consistency, level_sets, losses, metrics, networks, roi
 from tutorial_lib import mixup as mixing
 from tutorial_lib.lab import calibration, claims, datasets, exercises, runtime, training
@@ -76,8 +77,21 @@ NO_TENSORS = {
 for _name in ("sent_mixup", "word_mixup", "Neighbours", "hf_fill", "hf_translate", "hf_generate"):
     del NO_TENSORS[f"augment.{_name}"]
 
-# The upper floor's other modules make data on the CPU, draw, or write files; a chapter moves the data itself.
+# The upper floor: modules whose functions compute with tensors, and why the others are not asked.
 LAB = ("calibration", "training")
+NOT_ASKED = {
+    "checks": "compares answers with references on the CPU; expect, which may be handed anything, is in the table",
+    "claims": "works on Python's numbers",
+    "clinical_notes": "makes texts, and labels on the CPU",
+    "datasets": "makes data on the CPU; the functions that are handed tensors are in the table",
+    "exercises": "expect is in the table",
+    "phantoms": "makes data on the CPU",
+    "plots": "draws Python's numbers",
+    "real": "reads files",
+    "results": "writes and reads files",
+    "runtime": "names devices",
+    "widgets": "calls what it is given",
+}
 
 
 def row(*names: str, tolerance=SUMS, home: str = "device"):
@@ -436,7 +450,13 @@ def _(on):
     numbered = on(torch.cat([whole(2, 20, 1).float(), some_boxes(20)], 1))
     with torch.no_grad():
         plain = roi.roi_pool(features, numbered, 3)
-    return plain, roi.roi_pool(features, numbered, 3), roi.roi_pool(features.double(), numbered, 2)
+    return plain, roi.roi_pool(features, numbered, 3)
+
+
+@row("roi.roi_pool, in double precision", tolerance=(1e-12, 0.0))  # it ranks numbers in another way
+def _(on):
+    features = on.leaf(noise(2, 3, 12, 10).double())
+    return roi.roi_pool(features, on(torch.cat([whole(2, 20, 1).float(), some_boxes(20)], 1)), 2)
 
 
 @row("roi.box_area", "roi.box_iou", "roi.clip_boxes", "roi.encode_boxes", "roi.decode_boxes")
@@ -664,6 +684,10 @@ def test_no_public_function_is_missing():
     assert sorted(name for name in NO_TENSORS if "." in name and name not in named and "augment" not in name) == []
 
 
+def test_no_module_of_the_upper_floor_is_forgotten():
+    assert {info.name for info in pkgutil.iter_modules(tutorial_lib.lab.__path__)} == {*LAB, *NOT_ASKED}
+
+
 def test_what_is_excused_takes_no_tensor():
     for name, reason in NO_TENSORS.items():
         module, _, function = name.rpartition(".")
@@ -802,6 +826,30 @@ def test_networks_learn_in_mixed_precision(dtype, one_thread):
 @each_row
 def test_the_stand_in_gives_the_same_numbers(name, stand_in):
     compare(TABLE[name].run, stand_in, EXACT, TABLE[name].home)
+
+
+@needs_stand_in
+@each_row
+def test_no_function_needs_float64_on_the_device(name, one_thread, monkeypatch):
+    if "double" in name:
+        pytest.skip("asks for float64 itself")
+    """Apple's GPUs have none. (Two modules ask for the device by its name, "mps".)"""
+    for module, function in ((metrics, "_float"), (losses, "_double")):
+        monkeypatch.setattr(module, function, lambda device: torch.float64 if device.type == "cpu" else torch.float32)
+    with second_device.in_use(float64=False) as device:
+        given, gradients = results(TABLE[name].run, Over(device))
+    assert not any(isinstance(value, second_device.Elsewhere) and value.dtype == torch.float64 for value in given)
+
+
+@needs_stand_in
+def test_the_device_without_float64_refuses_it(stand_in):
+    with second_device.in_use(float64=False) as device:
+        assert torch.ones(2).to(device).dtype == torch.float32
+        with pytest.raises(TypeError, match="float64"):
+            torch.ones(2, dtype=torch.float64).to(device)
+        with pytest.raises(TypeError, match="float64"):
+            torch.ones(2).to(device).double()
+    assert torch.ones(2).to(stand_in).double().dtype == torch.float64
 
 
 # --- the stand-in refuses what a GPU refuses ------------------------------------------------------------------------

@@ -257,7 +257,7 @@ class TwoStreamBatchSampler(Sampler[list[int]]):
         unlabelled_per_batch: how many of them a batch holds.
         batches: batches a pass; ``None``: as many whole batches as the labelled samples fill, at least one (without
             labelled ones, the unlabelled).
-        generator: source of all randomness; ``None`` is torch's global CPU generator.
+        generator: source of all randomness, on any device; ``None`` is torch's global CPU generator.
 
     Raises:
         ValueError: if the numbers are negative or both 0, a stream that is asked for is empty, or an index is in both.

@@ -248,7 +248,7 @@ def ldam_margins(class_counts: Sequence[int] | Tensor, *, max_margin: float = 0.
         max_margin: :math:`M`, the margin of the rarest class, at least 0.
 
     Returns:
-        (C,) float64, on the device of ``class_counts``.
+        (C,) float64 (float32 on Apple's GPUs), on the device of ``class_counts``.
 
     Raises:
         ValueError: if a count is below 1 or ``max_margin`` below 0.
@@ -276,7 +276,7 @@ def class_balanced_weights(class_counts: Sequence[int] | Tensor, *, beta: float 
         beta: :math:`\beta` in [0, 1].
 
     Returns:
-        (C,) float64, on the device of ``class_counts``.
+        (C,) float64 (float32 on Apple's GPUs), on the device of ``class_counts``.
 
     Raises:
         ValueError: if a count is below 1 or ``beta`` out of range.
@@ -308,7 +308,7 @@ def drw_weights(class_counts: Sequence[int] | Tensor, *, epoch: int, start: int,
         beta: as in :func:`class_balanced_weights`.
 
     Returns:
-        (C,) float64, on the device of ``class_counts``; their sum is C in both phases.
+        (C,) float64 (float32 on Apple's GPUs), on the device of ``class_counts``; their sum is C in both phases.
 
     Raises:
         ValueError: as :func:`class_balanced_weights`.
@@ -912,7 +912,8 @@ def _class_weight(name: str, weight, logits: Tensor) -> Tensor | None:
 
 
 def _check_counts(class_counts) -> Tensor:
-    counts = torch.as_tensor(class_counts).detach().to(torch.float64)
+    counts = torch.as_tensor(class_counts).detach()
+    counts = counts.to(_double(counts.device))
     if counts.ndim != 1 or not len(counts):
         raise ValueError(f"class_counts must be (C,), one number a class, got {tuple(counts.shape)}")
     wrong = ~((counts >= 1) & counts.isfinite())
@@ -945,6 +946,10 @@ def _reduce(loss: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" and loss.numel() else loss.sum()
+
+
+def _double(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no float64
 
 
 def _widen(values: Tensor) -> Tensor:

@@ -68,7 +68,8 @@ def mixup(
         per_sample: draw one lam for each sample instead of one for the batch.
         out: (B, ...) buffer for the mixed inputs, of the same shape, dtype and device, sharing no memory with the
             arguments. Reused from step to step it saves the time of getting new memory, on the CPU most of it.
-        generator: source of all randomness; ``None`` is torch's global CPU generator.
+        generator: source of all randomness, on any device: equal CPU generators give every device the same draw.
+            ``None`` is torch's global CPU generator.
 
     Returns:
         ``Mixed(inputs, targets, lam, index)``. ``inputs`` and ``targets`` have the shapes and dtypes of the arguments.

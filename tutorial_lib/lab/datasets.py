@@ -399,7 +399,7 @@ def corrupt_labels(
         labels: (N, K), every entry 0 or 1, any dtype.
         rate: in [0, 1].
         protocol: ``"flip"``, ``"missing"`` or ``"shuffle"``.
-        generator: source of chance; ``None`` is torch's global one.
+        generator: source of chance, on any device; ``None`` is torch's global CPU generator.
 
     Returns:
         The :class:`Corrupted`; ``labels`` is a new tensor of the same dtype and device.

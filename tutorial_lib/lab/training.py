@@ -48,7 +48,7 @@ def batches(
         *tensors: one or more tensors with equal first dimension.
         batch_size: rows a batch; the last batch may be smaller.
         shuffle: draw a new order at every pass.
-        generator: source of the order; ``None`` is torch's global one.
+        generator: source of the order, on any device; ``None`` is torch's global CPU generator.
 
     Returns:
         An object with ``len`` that can be iterated again and again; each item is a tuple of tensors.
