@@ -85,6 +85,7 @@ NOT_ASKED = {
     "clinical_notes": "makes texts, and labels on the CPU",
     "datasets": "makes data on the CPU; the functions that are handed tensors are in the table",
     "exercises": "expect is in the table",
+    "lines": STRINGS,
     "phantoms": "makes data on the CPU",
     "plots": "draws Python's numbers",
     "real": "reads files",
