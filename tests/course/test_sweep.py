@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import io
 import json
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from conftest import ROOT
 from tutorial_lib.course import cells, sweep_table
 from tutorial_lib.course.catalogue import CourseError, chapter_files, read_chapter
 from tutorial_lib.course.experiment import Experimenter, Stopped, describe_error, read_program, scores_of
-from tutorial_lib.course.runner import cores
+from tutorial_lib.course.progress import Counter
+from tutorial_lib.course.runner import DiskError, cores
 from tutorial_lib.course.sweep import Journal, Sweep, parse_seeds, split_values
 
 PARAMETERS = "FAST = True\nSEED = 0\nK = 2"
@@ -92,8 +94,9 @@ def test_another_experiment_is_picked_by_name_or_tag(course):
 
 @pytest.mark.parametrize("path", chapter_files(ROOT / "notebooks"), ids=lambda path: path.stem)
 def test_every_chapter_has_an_experiment_that_names_its_run(path):
-    """What can be seen without running: a ``run`` that the slice defines, and not too much around it."""
+    """What can be seen without running: a variable, a ``run`` that the slice defines, and not too much around it."""
     program = read_program(read_chapter(path))
+    assert program.experiment.isidentifier()
     bound = set().union(*(cells.bound_and_free(source)[0] for source in program.sources))
     calls = [line for line in program.sources[-1].split("compare(")[1:]]
     assert calls and all(call.split(",")[0] in bound for call in calls)
@@ -260,6 +263,48 @@ def test_a_torn_line_is_passed_over_and_the_last_row_of_a_key_counts(tmp_path):
         journal.write(now=True)
     with Journal(tmp_path / "rows.jsonl") as journal:
         assert [one["key"] for one in journal.read()] == ["k1", "k2", "k4"]
+
+
+def test_a_journal_that_cannot_be_written_is_said_and_goes_on_when_it_can(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.mkdir()
+    journal = Journal(path)
+    journal.add(row("k1"))
+    with pytest.raises(DiskError, match="could not write .*rows.jsonl: Is a directory"):
+        journal.write(now=True)
+    # Nothing counts as stored that is not on the disk.
+    assert journal.status == {}
+    path.rmdir()
+    journal.write(now=True)
+    assert journal.status == {"k1": "ok"} and [one["key"] for one in journal.read()] == ["k1"]
+
+
+def test_the_journal_is_written_at_once_but_not_at_every_row(tmp_path):
+    with Journal(tmp_path / "rows.jsonl") as journal:
+        journal.written -= 1
+        for key in ("k1", "k2", "k3"):
+            journal.add(row(key))
+            journal.write()
+        assert [one["key"] for one in journal.read()] == ["k1"]
+        journal.written -= 1
+        journal.write()
+        assert [one["key"] for one in journal.read()] == ["k1", "k2", "k3"]
+
+
+def test_the_log_says_how_far_it_is():
+    out = io.StringIO()
+    with Counter(4, out) as counter:
+        counter.tick()
+        assert out.getvalue() == ""
+        counter.count("ok", "w1")
+        counter.count("failed", "w2")
+        counter.start -= 10
+        counter.said -= 10
+        counter.tick()
+        counter.tick()
+    first, last = out.getvalue().splitlines()
+    assert first == "2/4 runs · 1 failed · 0.2 a second · 10.0 s left · 2 workers"
+    assert last.startswith("2/4 runs")
 
 
 def test_the_table_is_tidy(tmp_path):

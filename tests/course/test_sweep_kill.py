@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,19 +196,28 @@ def test_a_sweep_outlives_a_worker_and_goes_on_with_another_scheduler(course, da
 
 
 def test_a_worker_with_other_sources_is_named(course, dask, tmp_path_factory):
-    import shutil
-
+    """One that is there from the start is refused before anything runs; one that joins later ends the sweep."""
     other = tmp_path_factory.mktemp("other")
     shutil.copytree(course.package / "tutorial_lib", other / "tutorial_lib")
     with open(other / "tutorial_lib" / "mixup.py", "a") as file:
         file.write("# edited\n")
-    chapter = Logged(course, 0)
+    chapter = Logged(course, 0.2)
     _, address = dask.scheduler("first.json")
     course.package, ours = other, course.package
-    dask.worker(address)
+    stranger = dask.worker(address)
     course.package = ours
-    process = chapter.start("--seeds", "0", "--scheduler", address)
+    process = chapter.start("--seeds", "0-99", "--scheduler", address)
     _, stderr = process.communicate(timeout=90)
     assert process.returncode == 2 and not chapter.out.exists()
     assert "workers must have the same tutorial-lib" in stderr and "has other sources" in stderr
     assert stderr.count("\n") == 1
+    stranger.kill()
+    dask.worker(address)
+    process = chapter.start("--seeds", "0-99", "--scheduler", address)
+    wait_for(lambda: chapter.stored())
+    course.package = other
+    dask.worker(address)
+    course.package = ours
+    _, stderr = process.communicate(timeout=90)
+    assert process.returncode == 1 and "has other sources of tutorial-lib" in stderr and "Traceback" not in stderr
+    assert len(pd.read_csv(chapter.out / "table.csv")) == len(chapter.stored()) < 200

@@ -8,6 +8,7 @@ and makes it again where a worker took it down.
 
 import itertools
 import logging
+import os
 import signal
 import socket
 import time
@@ -90,7 +91,7 @@ def _experimenter(job: dict) -> Iterator[Experimenter]:
     if identity()["source"] != job["source"]:
         ours, theirs = job["source"][:12], identity()["source"][:12]
         raise WorkerUnfit(f"worker {_address()} on {identity()['host']} has other sources of tutorial-lib ({theirs}) "
-                          f"than this client ({ours}): install the same there")
+                          f"than this client ({ours}): install the same there, or start again if they were edited")
     every, idle = _POOLS.setdefault(job["id"], (set(), []))
     experimenter = None
     with suppress(IndexError):
@@ -295,7 +296,9 @@ def run_all(client, job: dict, points: Iterable[tuple], *, threads: int) -> Iter
     from distributed import as_completed
 
     points = enumerate(points)
-    prepared = client.submit(prepare, job, key=f"tutorial-{job['id']}", pure=False)
+    # A key that the scheduler knows already would bring that task's result.
+    token = os.urandom(6).hex()
+    prepared = client.submit(prepare, job, key=f"tutorial-{token}", pure=False)
     waiting: dict[str, tuple[int, Any]] = {}
     arriving = as_completed(loop=client.loop, with_results=True, raise_errors=False)
     exhausted, looked = False, time.monotonic()
@@ -308,7 +311,7 @@ def run_all(client, job: dict, points: Iterable[tuple], *, threads: int) -> Iter
                 exhausted = len(batch) < window - len(waiting)
                 if batch:
                     futures = client.map(run_one, [point for _, point in batch], job=prepared, pure=False,
-                                         key=[f"run-{job['id']}-{place}" for place, _ in batch])
+                                         key=[f"run-{token}-{place}" for place, _ in batch])
                     waiting.update({future.key: (place, future) for future, (place, _) in zip(futures, batch)})
                     arriving.update(futures)
             if not waiting:
@@ -328,9 +331,15 @@ def run_all(client, job: dict, points: Iterable[tuple], *, threads: int) -> Iter
                    if future.key in waiting] or None
     finally:
         with suppress(Exception):
-            if alive(client):
+            if waiting and alive(client):
                 client.cancel([future for _, future in waiting.values()], force=True)
-                client.run(forget, job["id"], on_error="ignore")
+
+
+def forget_everywhere(client, job: dict) -> None:
+    """End a sweep's experimenters on all workers."""
+    with suppress(Exception):
+        if alive(client):
+            client.run(forget, job["id"], on_error="ignore")
 
 
 def _row(future, result) -> dict:

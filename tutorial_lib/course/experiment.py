@@ -30,7 +30,7 @@ import traceback
 import types
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -433,8 +433,8 @@ class Experimenter:
             Stopped: if that fails.
         """
         if name not in self.sets:
-            program = {key: getattr(self.program, key) for key in Program.__dataclass_fields__}
-            answer = self._ask({"do": "load", "set": name, "program": program, "parameters": parameters}, LOADING)
+            answer = self._ask({"do": "load", "set": name, "program": asdict(self.program), "parameters": parameters},
+                               LOADING)
             if "error" in answer:
                 error = answer["error"]
                 raise Stopped("load", f"{error['type']}: {error['message']}\n{error['traceback']}")

@@ -31,6 +31,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -239,9 +240,21 @@ class Sweep:
 
     # --- doing it ---
 
+    def job(self, *, threads: int | None) -> dict:
+        """Return what a worker needs to know besides the point: see ``tutorial_lib.course.cluster.run_one``."""
+        return {"id": os.urandom(6).hex(), "source": self.source, "timeout": self.options.timeout, "threads": threads,
+                "program": asdict(self.program), "sets": self.changed}
+
     def run(self) -> int:
         """Run what is missing and write the results."""
-        from tutorial_lib.course.cluster import ask_for_calls, check_workers, connect, run_all, wait_for_a_worker
+        from tutorial_lib.course.cluster import (
+            ask_for_calls,
+            check_workers,
+            connect,
+            forget_everywhere,
+            run_all,
+            wait_for_a_worker,
+        )
         from tutorial_lib.course.progress import Counter
         from tutorial_lib.course.runner import cores, open_folder
 
@@ -249,9 +262,8 @@ class Sweep:
         count = options.workers or cores()
         stored = {} if options.fresh else (read_json(self.out / "sweep.json") or {}).get("described", {})
         described = {base: stored[base] for base in self.sets if base in stored}
-        job = {"id": f"{os.urandom(6).hex()}", "source": self.source, "timeout": options.timeout,
-               "threads": None if options.scheduler else max(1, cores() // count), "sets": self.changed,
-               "program": {name: getattr(self.program, name) for name in self.program.__dataclass_fields__}}
+        # On a cluster that others have started, its own settings say how many threads a run may take.
+        job = self.job(threads=None if options.scheduler else max(1, cores() // count))
         with ExitStack() as stack:
             client = None
 
@@ -259,6 +271,7 @@ class Sweep:
                 nonlocal client
                 if client is None:
                     client = stack.enter_context(connect(options.scheduler, workers=count))
+                    stack.callback(forget_everywhere, client, job)
                     self.threads = sum(wait_for_a_worker(client, _say).values())
                     check_workers(client)
                 return client

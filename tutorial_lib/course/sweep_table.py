@@ -182,9 +182,9 @@ def _panel(ax, table, axis: str | None, score: str, methods: list, style: dict[s
 
 def _mean(values: Any) -> tuple[float, float]:
     """Return the mean and half the width of its 95 % interval (Student's t); nan and 0 where there is nothing."""
-    from scipy.stats import t
+    from scipy.special import stdtrit  # scipy.stats takes seconds to import
 
     values = values.dropna().astype(float)
     if len(values) < 2:
         return (float(values.iloc[0]) if len(values) else math.nan), 0.0
-    return float(values.mean()), float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    return float(values.mean()), float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(values)))
