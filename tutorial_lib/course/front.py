@@ -304,7 +304,7 @@ def _map(cpu: dict, others: list[dict], links: dict[str, str]) -> str:
     times = [{chapter["name"]: chapter["seconds"] for chapter in other["chapters"]} for other in others]
     for chapter in cpu["chapters"]:
         name, number = chapter["name"], count(chapter["claims"])
-        link = f" · [Colab]({links[name]})" if links.get(name) else ""
+        link = f"&nbsp;·&nbsp;[Colab]({links[name]})" if links.get(name) else ""
         rows.append([
             f"{chapter['number']:02d}" if chapter["number"] is not None else "",
             f"[**{_cell(chapter['title'])}**](notebooks/{name}.ipynb){link}<br>{_cell(chapter['question'])}",
