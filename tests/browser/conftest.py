@@ -20,7 +20,7 @@ import pytest
 #: Debian's name first; on other machines the same program has another one.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 #: Seconds. Far above what is needed on a busy machine: no test passes or fails by the time it takes.
-STARTS, RUNS = 120, 300
+STARTS = 120
 
 
 def find_browser() -> str:
@@ -103,20 +103,22 @@ def jupyterlab(root: Path, home: Path, **plugins: dict):
             server.wait()
 
 
-@contextmanager
-def chromium(width: int = 1400, height: int = 900):
-    """A fresh page in headless Chromium."""
+@pytest.fixture(scope="session")
+def new_page():
+    """Open a fresh page in headless Chromium, with no memory of the others."""
+    program = find_browser()
     from playwright.sync_api import sync_playwright
+
+    def new_page(width: int = 1400, height: int = 900):
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(1000 * STARTS)
+        return page
 
     with sync_playwright() as playwright:
         # Chromium's own sandbox does not start for root, nor in most containers; the page is ours.
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"])
-        try:
-            page = browser.new_page(viewport={"width": width, "height": height})
-            page.set_default_timeout(1000 * STARTS)
-            yield page
-        finally:
-            browser.close()
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield new_page
+        browser.close()
 
 
 @pytest.fixture(name="without_outputs", scope="session")
@@ -127,9 +129,3 @@ def _without_outputs():
 @pytest.fixture(name="jupyterlab", scope="session")
 def _jupyterlab():
     return jupyterlab
-
-
-@pytest.fixture(name="chromium", scope="session")
-def _chromium():
-    find_browser()
-    return chromium

@@ -5,6 +5,7 @@ Screenshots are left in the folder that TUTORIAL_SCREENSHOTS names, else among p
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -16,7 +17,20 @@ SAVED = nbformat.read(ROOT / "notebooks" / CHAPTER, as_version=4)
 RIGHT = cell_source(f"notebooks/solutions/{CHAPTER}", "def verdict")
 WRONG = 'def verdict(low, high):\n    return "supported" if high > 0 else "refuted"\n'  # an end mistaken for the other
 RUNS = 300  # seconds: far above the 10 it takes
+POLLING = 200  # milliseconds; by default the page is asked again at every frame, and does little else
+#: By default JupyterLab renders what is near the window; here every cell is on the page at once, to be counted.
+EVERYTHING = {"notebook-extension/tracker": {"windowingMode": "none"}}
+#: Two helpers in the page: the open notebook, and its pieces of text with a dollar that is not code.
+HELPERS = """
+    window.shown = () => document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)');
+    window.unset = () => [...shown().querySelectorAll('.jp-RenderedMarkdown :not(code, pre, pre *)')].filter(
+        one => [...one.childNodes].some(node => node.nodeType == Node.TEXT_NODE && node.data.includes('$')));
+"""
 MARK = "# my own answer"
+
+
+def count_figures(notebook) -> int:
+    return sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
 
 
 class Lab:
@@ -48,7 +62,7 @@ class Lab:
             "count => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea .jp-InputPrompt')]"
             ".filter(prompt => /^\\[\\d+\\]/.test(prompt.textContent)).length >= count",
             arg=sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in SAVED.cells),
-            timeout=1000 * wait,
+            timeout=1000 * wait, polling=POLLING,
         )
         self.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
 
@@ -72,15 +86,14 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory, without_outputs, jupyterlab, chromium):
+def lab(tmp_path_factory, without_outputs, jupyterlab, new_page):
     """Chapter 00, opened and run once for all tests here, by a kernel that knows somebody is there."""
     folder = tmp_path_factory.mktemp("student")
     without_outputs(ROOT / "notebooks", folder / "course" / "notebooks")
     screenshots = Path(os.environ.get("TUTORIAL_SCREENSHOTS") or folder)
     screenshots.mkdir(parents=True, exist_ok=True)
-    # By default JupyterLab renders what is near the window; here every cell is on the page at once, to be counted.
-    everything = {"notebook-extension/tracker": {"windowingMode": "none"}}
-    with chromium() as page, jupyterlab(folder / "course", folder / "home", **everything) as url:
+    page = new_page()
+    with jupyterlab(folder / "course", folder / "home", **EVERYTHING) as url:
         page.goto(url(f"notebooks/{CHAPTER}"))
         # The notebook's own indicator says idle before the kernel is there, and what is run then is forgotten.
         page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
@@ -105,7 +118,7 @@ def test_every_cell_runs_and_none_errs(lab):
 
 
 def test_the_figures_are_on_the_page(lab):
-    saved = sum("image/png" in output.get("data", {}) for cell in SAVED.cells for output in cell.get("outputs", []))
+    saved = count_figures(SAVED)
     explorers = sum(bool(re.search(r"^explore\(", cell.source, re.M)) for cell in SAVED.cells)
     lab.page.wait_for_function(
         "count => document.querySelectorAll('.jp-OutputArea-output img').length >= count", arg=saved + explorers
@@ -185,3 +198,41 @@ def test_the_table_of_contents_has_every_heading(lab):
     lab.photograph("contents")
     shown = [re.sub(r"\s+", " ", entry).strip() for entry in entries.all_inner_texts()]
     assert shown == headings
+
+
+CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory, jupyterlab, new_page):
+    """JupyterLab with the chapters as they are saved; nothing is run."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copytree(ROOT / "notebooks", folder / "course" / "notebooks")
+    page = new_page()
+    with jupyterlab(folder / "course", folder / "home", **EVERYTHING) as url:
+        page.add_init_script(HELPERS)
+        page.goto(url("notebooks"))
+        yield page
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_every_chapter_reads_whole(reader, chapter):
+    """All cells, formulas and figures are there, and nothing is wider than the page."""
+    notebook = nbformat.read(chapter, as_version=4)
+    reader.locator(f".jp-DirListing-item[title*='{chapter.name}']").dblclick()
+    tab = reader.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current .lm-TabBar-tabLabel")
+    tab.get_by_text(chapter.name, exact=True).wait_for()
+    reader.wait_for_function("count => shown()?.querySelectorAll('.jp-Notebook-cell').length == count",
+                             arg=len(notebook.cells), polling=POLLING)
+    # Formulas are set last. What is left of one that cannot be set is its source between dollars.
+    reader.wait_for_function("() => unset().length == 0", polling=POLLING)
+    assert reader.evaluate("[...shown().querySelectorAll('mjx-merror')].map(one => one.innerText)") == []
+    widths = reader.evaluate(
+        "Promise.all([...shown().querySelectorAll('.jp-OutputArea-output img')]"
+        ".map(image => image.decode().then(() => image.naturalWidth)))"
+    )
+    assert len(widths) == count_figures(notebook) and min(widths) > 300
+    assert reader.evaluate(
+        "[...shown().querySelectorAll('.jp-RenderedMarkdown, .jp-OutputArea-output')]"
+        ".filter(one => one.scrollWidth > one.clientWidth + 2).map(one => one.innerText)"
+    ) == []
