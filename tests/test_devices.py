@@ -701,7 +701,16 @@ def test_what_is_excused_takes_no_tensor():
 
 # --- the two devices ------------------------------------------------------------------------------------------------
 
-each_row = pytest.mark.parametrize("name", sorted(TABLE))
+
+def by_run(names) -> dict[str, str]:
+    """Names that share a run are tried once: the first of them, and what all are called."""
+    found: dict[Callable, list[str]] = {}
+    for name in names:
+        found.setdefault(TABLE[name].run, []).append(name)
+    return {same[0]: ", ".join(same) for same in found.values()}
+
+
+each_row = pytest.mark.parametrize("name", by_run(TABLE), ids=by_run(TABLE).values())
 needs_stand_in = pytest.mark.skipif(bool(second_device.WHY_NOT), reason=second_device.WHY_NOT or "it is there")
 
 
@@ -772,7 +781,7 @@ class Narrow(Over):
 
 
 @pytest.mark.parametrize("dtype", HALF, ids=str)
-@pytest.mark.parametrize("name", sorted(AMP))
+@pytest.mark.parametrize("name", by_run(AMP), ids=by_run(AMP).values())
 def test_mixed_precision_gives_nearly_the_numbers_of_single(name, dtype, one_thread):
     relative, absolute = AMP[name]
     expected, expected_gradients = results(TABLE[name].run, Narrow(dtype, wide=True))
