@@ -321,12 +321,12 @@ def run_all(client, job: dict, points: Iterable[tuple], *, threads: int) -> Iter
                 raise SchedulerLost
             if not came:
                 time.sleep(0.005)
-                if time.monotonic() - looked > 5:
-                    looked = time.monotonic()
-                    with suppress(Exception):
-                        threads = sum(worker["nthreads"] for worker in scheduler_workers(client).values()) or threads
-                    # A result that was lost with its worker and failed when it was made again comes by no other way.
-                    came = [(future, None) for _, future in waiting.values() if future.status == "error"]
+            if time.monotonic() - looked > 5:
+                looked = time.monotonic()
+                with suppress(Exception):
+                    threads = sum(worker["nthreads"] for worker in scheduler_workers(client).values()) or threads
+                # A result that was lost with its worker and failed when it was made again comes by no other way.
+                came += [(future, None) for _, future in waiting.values() if future.status == "error"]
             yield [(waiting.pop(future.key)[0], _row(future, result)) for future, result in came
                    if future.key in waiting] or None
     finally:

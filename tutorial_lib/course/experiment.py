@@ -4,19 +4,21 @@ Every chapter ends its experiment in ``compare(run, methods, seeds, **fixed)``. 
 on are executed once, with ``compare`` replaced by a recorder: what comes out is ``run``, the methods and the fixed
 settings. From then on one run costs what ``run`` costs, and not a notebook.
 
-``python -m tutorial_lib.course.experiment`` is the process in which this happens. It takes orders as lines of JSON on
-its standard input and answers on its standard output; the cells' own output goes nowhere. When its input closes,
+``python -m tutorial_lib.course.experiment`` is the process in which this happens. It takes orders, a line each, on its
+standard input and answers in JSON on its standard output; the cells' own output goes nowhere. When its input closes,
 whoever started it is gone, and it ends at once: also in the middle of a run. So whatever a chapter does (never ends,
 takes all memory, calls ``os._exit``), it does to this process alone; ``Experimenter`` is the other end of the line.
 """
 
 import ast
+import base64
 import hashlib
 import importlib.metadata
 import inspect
 import json
 import linecache
 import os
+import pickle
 import platform
 import queue
 import re
@@ -349,7 +351,7 @@ def main() -> None:
     def listen() -> None:
         with suppress(OSError, ValueError):
             for line in sys.stdin.buffer:
-                orders.put(json.loads(line))
+                orders.put(pickle.loads(base64.b64decode(line)))
         os._exit(4)
 
     threading.Thread(target=listen, daemon=True).start()
@@ -454,7 +456,8 @@ class Experimenter:
 
     def _ask(self, order: dict, timeout: float) -> dict:
         try:
-            self.process.stdin.write(json.dumps(order).encode() + b"\n")
+            # Pickled, so that a tuple arrives as a tuple.
+            self.process.stdin.write(base64.b64encode(pickle.dumps(order)) + b"\n")
             self.process.stdin.flush()
             answer = self.answers.get(timeout=timeout)
         except queue.Empty:

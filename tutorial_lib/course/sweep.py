@@ -180,10 +180,10 @@ class Sweep:
     def _typed(self, name: str, texts: list[str], kind: str) -> list:
         try:
             values = [_parse(text, kind) for text in texts]
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return list({json.dumps(value): value for value in values}.values())
+        except (TypeError, ValueError, SyntaxError, RecursionError, MemoryError):
             raise CourseError(f"{name} of chapter {self.chapter.name} is of type {kind}, "
                               f"got {','.join(texts)!r}") from None
-        return list({json.dumps(value, default=repr): value for value in values}.values())
 
     # --- the grid ---
 
