@@ -111,16 +111,17 @@ def test_nothing_else_in_the_project_names_the_source():
 def test_there_and_back_byte_for_byte(checkout, target):
     before = contents(checkout)
     there = parse_source(target)
-    branch = quote(there.ref, safe="")  # Binder's address takes it as one part of the path
+    forms = ("{0.repo}@{0.ref}", "{0.repo}/blob/{0.ref}/", "{0.repo}/tree/{0.ref}\"", "/gh/{0.repo}/{1}?")
+
+    def written(form, source):
+        return form.format(source, quote(source.ref, safe=""))  # Binder's address takes the branch as one part
+
     assert run(checkout, "--repo", target) == 0
     after = contents(checkout)
     assert before.keys() == after.keys()
     for name, old, new in changed_lines(before, after):
         assert ORIGIN.repo in old and there.repo in new and ORIGIN.repo not in new, name
-        assert new in (old.replace(f"{ORIGIN.repo}@{ORIGIN.ref}", f"{there.repo}@{there.ref}"),
-                       old.replace(f"{ORIGIN.repo}/blob/{ORIGIN.ref}", f"{there.repo}/blob/{there.ref}"),
-                       old.replace(f"{ORIGIN.repo}/tree/{ORIGIN.ref}", f"{there.repo}/tree/{there.ref}"),
-                       old.replace(f"/gh/{ORIGIN.repo}/{ORIGIN.ref}?", f"/gh/{there.repo}/{branch}?"))
+        assert new in [old.replace(written(form, ORIGIN), written(form, there)) for form in forms]
     names = {name for name, *_ in changed_lines(before, after)}
     assert names >= {name for name in before if name.endswith(".ipynb")} | {"pyproject.toml"}
     files = course_files(checkout / "notebooks")
