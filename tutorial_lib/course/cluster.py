@@ -145,7 +145,7 @@ def check_installed() -> None:
     missing = [name for name in ("distributed", "pyarrow") if installed(name) == "missing"]
     if missing:
         raise CourseError(f"a sweep needs {' and '.join(missing)}, not installed here: "
-                          'pip install "tutorial-lib[course,cluster]"')
+                          'pip install -e ".[course,cluster]"')
 
 
 @contextmanager

@@ -439,7 +439,9 @@ class Experimenter:
                                LOADING)
             if "error" in answer:
                 error = answer["error"]
-                raise Stopped("load", f"{error['type']}: {error['message']}\n{error['traceback']}")
+                places = re.findall(r'File "<[^>]*(code cell \d+)>", line (\d+)', error["traceback"])
+                where = f"{places[0][0]}, line {places[0][1]}: " if places else ""
+                raise Stopped("load", f"{where}{error['type']}: {(error['message'].splitlines() or [''])[0]}")
             self.sets[name] = answer
         return self.sets[name]
 
