@@ -12,19 +12,28 @@ compute on that, so that every number is exactly the CPU's. What a GPU would ref
 device. What it cannot show: CUDA's own kernels (their rounding, their order of sums, the types they lack), its
 asynchrony, its memory, its speed, and the branches that PyTorch takes for CUDA by name, such as fused optimizers.
 
+``python tests/second_device.py notebooks/NN_topic.ipynb`` runs a chapter on it, cell by cell, and tells which cells
+fail and where their heavy operations ran. It takes up to ten times a plain run.
+
 Importing this module registers the device for the whole process. It must come before the first backward pass, since
 autograd then counts the devices once and for all: test modules import it at their head.
 """
 
 import copy
-from collections.abc import Iterator
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 try:
     from torch.utils.backend_registration import _setup_privateuseone_for_python_backend as _setup
@@ -291,3 +300,71 @@ if _setup:
     # Autocast passes everything on as it came: the stand-in says nothing about mixed precision.
     _fallback = torch.library.Library("_", "IMPL")
     _fallback.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+
+
+# --- a chapter on the stand-in ----------------------------------------------------------------------------------------
+
+
+class Ran(NamedTuple):
+    """One cell: its id, what it raised, and how many heavy operations ran ``there`` and on the CPU."""
+
+    cell: str
+    error: Exception | None
+    there: int
+    on_cpu: int
+
+
+_HEAVY = {"convolution", "convolution_backward", "mm", "addmm", "bmm", "baddbmm", "embedding", "native_batch_norm"}
+
+
+class _Counted(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.number = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ in _HEAVY:
+            self.number[any(issubclass(kind, Elsewhere) for kind in types)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def run_cells(cells: list, *, tell: Callable[[str], None] = lambda line: None) -> list[Ran]:
+    """Execute code cells where ``pick_device`` answers with the stand-in; one that fails is told and passed by."""
+    import matplotlib.pyplot as plt
+
+    from tutorial_lib.lab import runtime
+
+    picked, space, ran = runtime.pick_device, {"__name__": "__main__"}, []
+    with in_use() as device:
+        runtime.pick_device = lambda name="auto": device
+        try:
+            for cell in cells:
+                began, counted, error = time.perf_counter(), _Counted(), None
+                try:
+                    with counted:
+                        exec(compile(cell.source, cell.id, "exec"), space)
+                except Exception as raised:
+                    error = raised
+                plt.close("all")
+                ran.append(Ran(cell.id, error, counted.number[True], counted.number[False]))
+                seconds, said = (
+                    time.perf_counter() - began,
+                    "" if error is None else f"  {type(error).__name__}: {error}",
+                )
+                tell(f"{cell.id:32} {seconds:6.1f} s  there {ran[-1].there:7d}  on the CPU {ran[-1].on_cpu:7d}{said}")
+        finally:
+            runtime.pick_device = picked
+    return ran
+
+
+def main(path: str) -> int:
+    import nbformat
+
+    os.environ |= {"TUTORIAL_HEADLESS": "1", "MPLBACKEND": "Agg"}
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    ran = run_cells(cells, tell=lambda line: print(line, file=sys.stderr))
+    return int(any(cell.error is not None for cell in ran))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ import tutorial_lib
 import tutorial_lib.lab
 from tutorial_lib import adversarial, augment, consistency, level_sets, losses, metrics, networks, roi
 from tutorial_lib import mixup as mixing
-from tutorial_lib.lab import calibration, claims, datasets, exercises, runtime, training
+from tutorial_lib.lab import calibration, claims, datasets, exercises, training
 
 # Tolerances for float32 on a GPU: (relative, absolute). TF32 is off; with it matrix products keep 10 bits of 23.
 EXACT = (0.0, 0.0)  # moves, compares or counts numbers, or computes on the CPU
@@ -1057,32 +1056,31 @@ def test_a_score_left_on_the_device_becomes_a_number(stand_in):
 
 
 @needs_stand_in
-def test_chapter_00_gives_its_stored_claims_on_another_device(stand_in, monkeypatch):
+def test_chapter_00_gives_its_stored_claims_on_another_device(one_thread, monkeypatch):
     """Every code cell, one after the other, where ``pick_device`` answers with the stand-in."""
     notebook = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    stored = [
-        o.data[claims.CLAIM_MIME] for cell in cells for o in cell.outputs if claims.CLAIM_MIME in o.get("data", {})
-    ]
-    asked, made = [], []
-    monkeypatch.setattr(runtime, "pick_device", lambda name: asked.append(name) or stand_in)
+    shown = [output.get("data", {}) for cell in cells for output in cell.outputs]
+    stored, made = [data[claims.CLAIM_MIME] for data in shown if claims.CLAIM_MIME in data], []
     monkeypatch.setattr(claims, "_show", lambda result, differences: made.append(asdict(result)))
-    there = []
-    monkeypatch.setattr(F, "cross_entropy", _noting(F.cross_entropy, there))
-    space = {"__name__": "__main__"}
-    for cell in cells:
-        exec(compile(cell.source, cell.id, "exec"), space)
-        plt.close("all")
-    assert asked == ["auto"] and made and made == stored
-    assert len(there) > 1000 and set(there) == {second_device.NAME}  # no training step was left on the CPU
+    ran = second_device.run_cells(cells)
+    assert [cell for cell in ran if cell.error] == []
+    assert made and made == stored
+    there, on_cpu = sum(cell.there for cell in ran), sum(cell.on_cpu for cell in ran)
+    assert there > 1000 and on_cpu < there / 100  # no training was left on the CPU
 
 
-def _noting(function: Callable, there: list[str]) -> Callable:
-    def noted(values, *args, **options):
-        there.append(values.device.type)
-        return function(values, *args, **options)
-
-    return noted
+@needs_stand_in
+def test_a_cell_that_fails_on_another_device_is_told_and_passed_by(one_thread):
+    cells = [
+        "import torch\nfrom tutorial_lib.lab import pick_device\nx = torch.ones(3, 3, device=pick_device())",
+        "y = x @ torch.ones(3, 3)",
+        "z = torch.ones(3, 3) @ torch.ones(3, 3) + 1",
+        "x @ x",
+    ]
+    ran = second_device.run_cells([nbformat.v4.new_code_cell(cell) for cell in cells])
+    assert [type(cell.error) for cell in ran] == [type(None), RuntimeError, type(None), type(None)]
+    assert [(cell.there, cell.on_cpu) for cell in ran] == [(0, 0), (1, 0), (0, 1), (1, 0)]
 
 
 # --- the benchmark that waits for a GPU -------------------------------------------------------------------------------
