@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # Run once by hand, beside peers that cannot be installed with the course; no tests, and no doctests, in them.
 collect_ignore_glob = ["vectors/*.py"]
 
+# Registers a device with PyTorch, which can be done once: test modules import it, and pytest must not as well.
+collect_ignore = ["second_device.py"]
+
 
 def shared_data() -> Path:
     """The folder of small real sets kept beside a checkout (never inside it); skips the test where it is absent."""
