@@ -53,7 +53,8 @@ class Logged:
         path = self.out / "rows.jsonl"
         found = set()
         for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
-            if line.endswith(b"\n"):
+            # An interrupt in mid-write leaves an empty line, and the same rows once more.
+            if line.endswith(b"}\n"):
                 row = json.loads(line)
                 found.add((row["method"], row["seed"]))
         return found
@@ -221,3 +222,19 @@ def test_a_worker_with_other_sources_is_named(course, dask, tmp_path_factory):
     _, stderr = process.communicate(timeout=90)
     assert process.returncode == 1 and "has other sources of tutorial-lib" in stderr and "Traceback" not in stderr
     assert len(pd.read_csv(chapter.out / "table.csv")) == len(chapter.stored()) < 200
+
+
+def test_an_experimenter_ends_with_its_master_also_in_the_middle_of_a_run(course):
+    chapter = Logged(course, 600)
+    code = ("from tutorial_lib.course.catalogue import read_chapter\n"
+            "from tutorial_lib.course.experiment import Experimenter, read_program\n"
+            "one = Experimenter(read_program(read_chapter('notebooks/01_a.ipynb')))\n"
+            "one.load('own', {})\n"
+            "one.run('own', 0, 0, 1, {}, timeout=600)")
+    master = subprocess.Popen([sys.executable, "-c", code], cwd=course.root,
+                              env={**os.environ, "PYTHONPATH": str(course.package)})
+    wait_for(lambda: chapter.log("start"))
+    assert len(chapter.processes()) == 2
+    master.kill()
+    master.wait()
+    wait_for(lambda: not chapter.processes())

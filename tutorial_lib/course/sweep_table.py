@@ -136,7 +136,8 @@ def chart(table, rows: list[dict], *, swept: list[str], title: str) -> bytes | N
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)
     seeds = good.groupby(["method", *varying])["seed"].nunique()
     many = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    figure.suptitle(f"{title}\nmean and 95 % interval over {many} seed{'' if seeds.max() == 1 else 's'}", fontsize=12)
+    what = "one seed" if seeds.max() == 1 else f"mean and 95 % interval over {many} seeds"
+    figure.suptitle(f"{title}\n{what}", fontsize=12)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     return picture.getvalue()
@@ -167,12 +168,15 @@ def _panel(ax, table, axis: str | None, score: str, methods: list, style: dict[s
             points = [(value if numbers else values.index(value), mean, half) for value, mean, half in points
                       if not math.isnan(mean)]
             if points:
-                # A little apart, so that no interval hides another.
-                x = [value + width * 0.012 * (place - (len(methods) - 1) / 2) for value, _, _ in points]
+                # A little apart, so that no interval hides another; a line only where there is something between.
+                step = 0.012 * width if numbers else 0.5 / len(methods)
+                x = [value + step * (place - (len(methods) - 1) / 2) for value, _, _ in points]
+                look = style[str(method)] | ({} if numbers else {"linestyle": "none"})
                 ax.errorbar(x, [mean for _, mean, _ in points], yerr=[half for _, _, half in points], capsize=3,
-                            markersize=6, label=str(method), **style[str(method)])
+                            markersize=6, label=str(method), **look)
         if not numbers:
             ax.set_xticks(range(len(values)), values)
+            ax.set_xlim(-0.5, len(values) - 0.5)
         elif len(values) <= 8:
             ax.set_xticks(values, [f"{value:g}" for value in values])
         ax.set_xlabel(axis)
