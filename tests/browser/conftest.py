@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import matplotlib
@@ -78,21 +77,37 @@ def jupyterlab(root: Path, home: Path, **plugins: dict):
                "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
-    log = home / "server.log"
-    variables = environment(home, **settings(home, **plugins))
-    with log.open("wb") as output:
-        server = subprocess.Popen(command, cwd=root, env=variables, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + STARTS
-        while True:
-            try:
-                with urlopen(f"http://127.0.0.1:{port}/api/status?token={token}", timeout=5):
-                    break
-            except (URLError, OSError):
-                if server.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError(f"JupyterLab does not answer:\n{log.read_text()[-3000:]}") from None
-                time.sleep(0.2)
+
+    def answers() -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/api/status?token={token}", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    with serving(command, cwd=root, home=home, **settings(home, **plugins)) as until:
+        until(answers)
         yield lambda path: f"http://127.0.0.1:{port}/lab/tree/{path}?token={token}"
+
+
+@contextmanager
+def serving(command: list[str], *, cwd: Path, home: Path, **variables: str):
+    """Run a server in a student's fresh environment; yields ``until(ready)``, which waits while the server lives."""
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, cwd=cwd, env=environment(home, **variables), stdout=output,
+                                  stderr=subprocess.STDOUT)
+
+    def until(ready) -> None:
+        deadline = time.monotonic() + STARTS
+        while not ready():
+            alive = server.poll() is None and time.monotonic() < deadline
+            assert alive, f"JupyterLab does not come up:\n{log.read_text()[-3000:]}"
+            time.sleep(0.2)
+
+    try:
+        yield until
     finally:
         # It ends its kernels on SIGTERM; a kernel left behind would go on computing.
         server.terminate()
@@ -103,7 +118,8 @@ def jupyterlab(root: Path, home: Path, **plugins: dict):
             server.wait()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright is at work its event loop runs, and other tests could start none of theirs.
+@pytest.fixture(scope="module")
 def new_page():
     """Open a fresh page in headless Chromium, with no memory of the others."""
     program = find_browser()
@@ -129,3 +145,13 @@ def _without_outputs():
 @pytest.fixture(name="jupyterlab", scope="session")
 def _jupyterlab():
     return jupyterlab
+
+
+@pytest.fixture(name="serving", scope="session")
+def _serving():
+    return serving
+
+
+@pytest.fixture(name="settings", scope="session")
+def _settings():
+    return settings

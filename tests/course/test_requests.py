@@ -140,6 +140,11 @@ def test_lab_opens_the_first_chapter(there, monkeypatch, capsys):
     program, command = called[0]
     assert program == sys.executable and command[1:3] == ["-m", "jupyterlab"]
     assert command[3].endswith("notebooks/00_start_here.ipynb")
+    assert command[4] == "--LabApp.default_url=/lab/tree/00_start_here.ipynb"
+    # JupyterLab starts in the course's folder, where a path as given here would lead nowhere.
+    monkeypatch.chdir(there.notebooks)
+    main(["lab", "--notebooks", "."])
+    assert called[1][1][3] == command[3] == str(there.notebooks.resolve() / "00_start_here.ipynb")
 
 
 def test_the_doctor_finds_what_is_there(there, capsys, monkeypatch):

@@ -250,11 +250,16 @@ def _lab(options) -> int:
 
     if importlib.util.find_spec("jupyterlab") is None:
         raise CourseError('JupyterLab is not installed here: pip install -e ".[course]"')
-    folder = _notebooks(options)
-    first = folder / "00_start_here.ipynb"
-    command = [sys.executable, "-m", "jupyterlab", str(first if first.is_file() else folder)]
-    print("Opening", command[-1], flush=True)
-    os.chdir(folder.resolve().parent)
+    # Absolute: JupyterLab starts in the course's folder, wherever this command was given.
+    folder = _notebooks(options).resolve()
+    chapters = chapter_files(folder)
+    first = chapters[0] if chapters else folder
+    command = [sys.executable, "-m", "jupyterlab", str(first)]
+    if chapters:
+        # For whoever copies the printed address, where no browser opens by itself.
+        command.append(f"--LabApp.default_url=/lab/tree/{first.name}")
+    print("Opening", first, flush=True)
+    os.chdir(folder.parent)
     os.execv(command[0], command)
 
 
