@@ -40,7 +40,7 @@ def files(course):
         ),
         (["run", "01", "-p", "FAST", "1"], "parameter FAST of chapter 01_mixup is of type bool, got '1'"),
         (["run", "--jobs", "0"], "argument --jobs: expected a whole number from 1, got '0'"),
-        (["run", "--timeout", "nan"], "argument --timeout: expected a number of seconds above 0, got 'nan'"),
+        (["run", "--timeout", "nan"], "argument --timeout: expected a number above 0, got 'nan'"),
         (["run", "--notebooks", "nowhere"], "no folder of notebooks at nowhere"),
         (["run", "--out", "notebooks/01_mixup.ipynb/x"], "cannot write in notebooks/01_mixup.ipynb/x: Not a directory"),
         (["run", "--out", "notebooks"], "notebooks holds other files and no earlier run; give --out a new or an empty"),

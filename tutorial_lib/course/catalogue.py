@@ -192,7 +192,7 @@ def parse_parameters(chapter: Chapter, given: Iterable[tuple[str, str]]) -> dict
             hint = f"; did you mean {near[0]}?" if near else ";"
             raise CourseError(f"chapter {chapter.name} has no parameter {name!r}{hint} {takes}")
         try:
-            value = _parse(text, known.kind)
+            value = parse_value(text, known.kind)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             raise CourseError(f"parameter {name} of chapter {chapter.name} is of type {known.kind}, "
                               f"got {text!r}; {takes}") from None
@@ -201,7 +201,15 @@ def parse_parameters(chapter: Chapter, given: Iterable[tuple[str, str]]) -> dict
             if chapter.parameters[name].kind == "any" or value != chapter.parameters[name].default}
 
 
-def _parse(text: str, kind: str) -> Any:
+def parse_value(text: str, kind: str) -> Any:
+    """Turn what was typed into a value of a parameter's kind.
+
+    Raises:
+        ValueError, SyntaxError: if it is none.
+
+    >>> parse_value("0.5", "float")
+    0.5
+    """
     if kind == "str":
         return text
     if kind == "bool":

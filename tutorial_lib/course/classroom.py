@@ -274,7 +274,7 @@ def _untouched(out: Path) -> None:
 
 def add_grade(parser) -> None:
     """Declare what ``tutorial grade`` takes."""
-    from tutorial_lib.course.cli import _jobs, _seconds
+    from tutorial_lib.course.command import positive, whole_number
 
     parser.add_argument("paths", metavar="DIR", nargs="+", type=Path,
                         help="DIR/STUDENT/*.ipynb, DIR/STUDENT/ASSIGNMENT/*.ipynb, DIR/STUDENT.ipynb, or one notebook")
@@ -282,12 +282,12 @@ def add_grade(parser) -> None:
                         help="the folder of the table (default: grades)")
     parser.add_argument("--chapter", metavar="CHAPTER", action="append", default=[],
                         help="grade this chapter only (may be given again)")
-    parser.add_argument("--jobs", metavar="N", type=_jobs, default=1, help="notebooks at a time")
-    parser.add_argument("--timeout", metavar="S", type=_seconds, default=60.0,
+    parser.add_argument("--jobs", metavar="N", type=whole_number, default=1, help="notebooks at a time")
+    parser.add_argument("--timeout", metavar="S", type=positive, default=60.0,
                         help="seconds for one exercise (default: 60)")
-    parser.add_argument("--memory", metavar="MIB", type=_seconds, default=2048.0,
+    parser.add_argument("--memory", metavar="MIB", type=positive, default=2048.0,
                         help="memory for one notebook (default: 2048)")
-    parser.add_argument("--output-limit", metavar="CHARACTERS", type=_jobs, default=10_000_000,
+    parser.add_argument("--output-limit", metavar="CHARACTERS", type=whole_number, default=10_000_000,
                         help="what a cell may print (default: 10000000)")
     parser.add_argument("--fresh", action="store_true", help="grade also what is done and unchanged")
 
@@ -492,11 +492,11 @@ class _Worker:
             return {"status": "died", "note": "its grader was killed"}
 
     def start(self) -> None:
-        from tutorial_lib.course.runner import _environment
+        from tutorial_lib.course.runner import kernel_environment
 
         # A place for everything that kernels write, which goes with the run, whoever has killed whom.
         os.makedirs(self.folder, exist_ok=True)
-        environment = {**_environment(self.jobs), "TMPDIR": self.folder}
+        environment = {**kernel_environment(self.jobs), "TMPDIR": self.folder}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tutorial_lib.course.grading"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, env=environment, start_new_session=True)

@@ -5,14 +5,10 @@ needs is missing); 2 the request cannot be met, and nothing was written; 130 int
 """
 
 import argparse
-import math
 import os
 import shutil
-import signal
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -24,6 +20,7 @@ from tutorial_lib.course.catalogue import (
     read_chapter,
     select,
 )
+from tutorial_lib.course.command import Terminated, positive, terminated_like_interrupted, whole_number
 
 #: Commands that live in modules of their own: the function ``NAME(options)`` does it, ``add_NAME(parser)`` declares
 #: what it takes.
@@ -40,10 +37,6 @@ _MODULES = {"sweep": "sweep", "colab": "colab", "student": "classroom", "grade":
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-class _Terminated(KeyboardInterrupt):
-    pass
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -90,9 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     def running(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("chapters", metavar="CHAPTER", nargs="*",
                          help="01, 1, 01_mixup, mixup, or a notebook's path; all if none is named")
-        sub.add_argument("--jobs", metavar="N", type=_jobs, default=1,
+        sub.add_argument("--jobs", metavar="N", type=whole_number, default=1,
                          help="chapters at a time; they share the threads")
-        sub.add_argument("--timeout", metavar="S", type=_seconds, default=1800.0,
+        sub.add_argument("--timeout", metavar="S", type=positive, default=1800.0,
                          help="seconds for one chapter (default: 1800)")
 
     out(command("list", _list, "list the chapters: question, time, status of the last run"))
@@ -111,23 +104,6 @@ def _parser() -> argparse.ArgumentParser:
         module = import_module(f"tutorial_lib.course.{_MODULES[name]}")
         getattr(module, f"add_{name}")(command(name, getattr(module, name), text))
     return parser
-
-
-def _jobs(text: str) -> int:
-    number = int(text) if text.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
-    return number
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text!r}")
-    return number
 
 
 def _notebooks(options) -> Path:
@@ -187,7 +163,7 @@ def _run(options) -> int:
     others = [chapter for chapter in _readable(notebooks) if chapter.name not in {one.name for one in chapters}]
     again = "tutorial run does only what is missing" + (f" (with --out {options.out})" if options.out else "")
     try:
-        with _terminated_like_interrupted():
+        with terminated_like_interrupted():
             summary = run(chapters, out=out, parameters=parameters, parallel=options.jobs, timeout=options.timeout,
                           fresh=options.fresh, others=others, show=display(sys.stdout))
     except DiskError as error:
@@ -195,7 +171,7 @@ def _run(options) -> int:
         return 1
     except KeyboardInterrupt as interrupt:
         print(f"\ntutorial: interrupted. Chapters already finished are kept in {out}; {again}.", file=sys.stderr)
-        return 143 if isinstance(interrupt, _Terminated) else 130
+        return 143 if isinstance(interrupt, Terminated) else 130
     print()
     asked = {chapter.name for chapter in chapters}
     print("\n".join(outcomes([chapter for chapter in summary["chapters"] if chapter["name"] in asked])))
@@ -225,11 +201,11 @@ def _refresh(options) -> int:
             solved = read_chapter(solution, name=f"solutions.{solution.stem}")
             jobs.append(Job(solved, mode="refresh", target=solution))
     try:
-        with _terminated_like_interrupted():
+        with terminated_like_interrupted():
             records = refresh(jobs, parallel=options.jobs, timeout=options.timeout, show=display(sys.stdout))
     except KeyboardInterrupt as interrupt:
         print("\ntutorial: interrupted. A notebook is either refreshed or as it was.", file=sys.stderr)
-        return 143 if isinstance(interrupt, _Terminated) else 130
+        return 143 if isinstance(interrupt, Terminated) else 130
     failed = [record for record in records if record["error"]]
     for record in failed:
         error = record["error"]
@@ -272,18 +248,6 @@ def _readable(notebooks: Path) -> list:
             # Not asked for: `tutorial list` shows it.
             continue
     return chapters
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    def handler(number, frame):
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _table(head: tuple, rows: list[tuple], *, stretch: int) -> None:

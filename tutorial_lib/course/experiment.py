@@ -409,11 +409,11 @@ class Experimenter:
     """
 
     def __init__(self, program: Program, *, threads: int | None = None):
-        from tutorial_lib.course.runner import _THREADS, PACKAGE
+        from tutorial_lib.course.runner import PACKAGE, THREADS
 
         environment = dict(os.environ) | {"TUTORIAL_HEADLESS": "1", "MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
-        environment |= {name: str(threads) for name in _THREADS} if threads else {}
+        environment |= {name: str(threads) for name in THREADS} if threads else {}
         self.program, self.sets, self.full = program, {}, False
         self.said = tempfile.TemporaryFile()
         self.process = subprocess.Popen([sys.executable, "-m", "tutorial_lib.course.experiment"], env=environment,

@@ -42,7 +42,7 @@ from tutorial_lib.course.files import atomic_write, read_json, remove_leftovers
 PACKAGE = Path(__file__).resolve().parents[1]
 TIMEOUT = 1800.0
 GRACE = 30.0
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
             "VECLIB_MAXIMUM_THREADS")
 
 
@@ -142,17 +142,19 @@ def chapter_key(chapter: Chapter, parameters: dict[str, Any], versions: dict, de
         "cells": cells, "about": [chapter.title, chapter.question, chapter.kernel], "parameters": parameters,
         "source": source_hash(PACKAGE),
         "versions": versions, "device": {key: value for key, value in device.items() if key != "cores"},
-        "data": _quoted(chapter) if effective.get("DATA", "builtin") == "builtin" else _prepared_data(),
+        "data": quoted_results(chapter) if effective.get("DATA", "builtin") == "builtin" else prepared_data(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 
 
-def _quoted(chapter: Chapter) -> list:
+def quoted_results(chapter: Chapter) -> list:
+    """Return name and hash of every stored result that a chapter names."""
     files = sorted((chapter.path.resolve().parent.parent / "results").glob("*.json"))
     return [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in files if path.stem in chapter.text]
 
 
-def _prepared_data() -> list:
+def prepared_data() -> list:
+    """Return name, size and time of every prepared file of real data."""
     from tutorial_lib.lab.real import data_folder
 
     folder = data_folder()
@@ -278,7 +280,7 @@ def execute(jobs: list[Job], *, out: Path, parallel: int = 1, timeout: float = T
     versions, device = versions or installed_versions(), device or describe_device()
     waiting, running = list(jobs), {}
     events: queue.Queue = queue.Queue()
-    environment = _environment(min(parallel, len(jobs)))
+    environment = kernel_environment(min(parallel, len(jobs)))
     try:
         while waiting or running:
             while waiting and len(running) < parallel:
@@ -319,14 +321,15 @@ def execute(jobs: list[Job], *, out: Path, parallel: int = 1, timeout: float = T
             _end(worker)
 
 
-def _environment(share: int) -> dict[str, str]:
+def kernel_environment(share: int) -> dict[str, str]:
+    """Return the environment of a chapter's process where ``share`` of them run at a time."""
     environment = dict(os.environ)
     environment["TUTORIAL_HEADLESS"] = "1"
     # A backend named for scripts (Agg) would keep the figures out of the notebook.
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     if share > 1:
-        for name in _THREADS:
+        for name in THREADS:
             threads = max(1, cores() // share)
             with suppress(KeyError, ValueError):
                 threads = min(threads, int(os.environ[name]))

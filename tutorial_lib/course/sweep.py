@@ -42,7 +42,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tutorial_lib.course.catalogue import Chapter, CourseError, _parse, find_notebooks, select
+from tutorial_lib.course.catalogue import Chapter, CourseError, find_notebooks, parse_value, select
 from tutorial_lib.course.files import atomic_write, read_json
 
 #: Seconds between two writes of the journal.
@@ -51,7 +51,7 @@ FLUSH = 0.5
 
 def add_sweep(parser) -> None:
     """Declare what ``tutorial sweep`` takes."""
-    from tutorial_lib.course.cli import _jobs, _seconds
+    from tutorial_lib.course.command import positive, whole_number
 
     parser.add_argument("chapter", metavar="CHAPTER", help="01, 1, 01_mixup, mixup, or a notebook's path")
     parser.add_argument("-p", "--parameter", metavar=("NAME", "V1,V2,…"), nargs=2, action="append", default=[],
@@ -63,8 +63,9 @@ def add_sweep(parser) -> None:
                         help="another experiment of the chapter, by the variable that its cell assigns")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, such as tcp://10.0.0.1:8786 "
                         "(default: workers on this machine)")
-    parser.add_argument("--workers", metavar="N", type=_jobs, help="how many to start here (default: one a core)")
-    parser.add_argument("--timeout", metavar="S", type=_seconds, default=1800.0,
+    parser.add_argument("--workers", metavar="N", type=whole_number,
+                        help="how many to start here (default: one a core)")
+    parser.add_argument("--timeout", metavar="S", type=positive, default=1800.0,
                         help="seconds for one run (default: 1800)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="the folder of results (default: runs/sweeps/NAME)")
     parser.add_argument("--fresh", action="store_true", help="redo also what is finished")
@@ -114,19 +115,19 @@ def split_values(text: str) -> list[str]:
 
 def sweep(options) -> int:
     """Do what ``tutorial sweep`` was asked for; return its exit status (1: not all of it went well)."""
-    from tutorial_lib.course.cli import _Terminated, _terminated_like_interrupted
     from tutorial_lib.course.cluster import SchedulerLost, WorkerUnfit, check_installed
+    from tutorial_lib.course.command import Terminated, terminated_like_interrupted
     from tutorial_lib.course.runner import DiskError
 
     check_installed()
     again = "the same command goes on from there"
     plan = Sweep(options)
     try:
-        with _terminated_like_interrupted():
+        with terminated_like_interrupted():
             return plan.run()
     except KeyboardInterrupt as interrupt:
         print(f"\ntutorial: interrupted. Finished runs are kept in {plan.out}; {again}.", file=sys.stderr)
-        return 143 if isinstance(interrupt, _Terminated) else 130
+        return 143 if isinstance(interrupt, Terminated) else 130
     except SchedulerLost:
         where = options.scheduler or "this machine"
         print(f"\ntutorial: the Dask scheduler at {where} does not answer any more. Finished runs are kept in "
@@ -151,7 +152,7 @@ class Sweep:
 
     def __init__(self, options):
         from tutorial_lib.course.experiment import read_program
-        from tutorial_lib.course.runner import PACKAGE, _quoted, source_hash
+        from tutorial_lib.course.runner import PACKAGE, quoted_results, source_hash
 
         notebooks = options.notebooks or find_notebooks()
         self.options = options
@@ -166,7 +167,7 @@ class Sweep:
             self.asked[name] = split_values(text)
         own = {name: values for name, values in self.asked.items() if name in self.chapter.parameters}
         self.source = source_hash(PACKAGE)
-        self.common = [self.program.key(), self.source, _quoted(self.chapter)]
+        self.common = [self.program.key(), self.source, quoted_results(self.chapter)]
         sets = [dict(zip(own, values)) for values in itertools.product(*(
             self._typed(name, texts, self.chapter.parameters[name].kind) for name, texts in own.items()))]
         defaults = {name: known.default for name, known in self.chapter.parameters.items() if name != "SEED"}
@@ -178,14 +179,14 @@ class Sweep:
 
     def base(self, parameters: dict[str, Any]) -> str:
         """Return the hash of what would run with these parameters."""
-        from tutorial_lib.course.runner import _prepared_data
+        from tutorial_lib.course.runner import prepared_data
 
-        data = [] if parameters.get("DATA", "builtin") == "builtin" else _prepared_data()
+        data = [] if parameters.get("DATA", "builtin") == "builtin" else prepared_data()
         return _hash([*self.common, parameters, data])[:32]
 
     def _typed(self, name: str, texts: list[str], kind: str) -> list:
         try:
-            values = [_parse(text, kind) for text in texts]
+            values = [parse_value(text, kind) for text in texts]
             return list({json.dumps(value): value for value in values}.values())
         except (TypeError, ValueError, SyntaxError, RecursionError, MemoryError):
             raise CourseError(f"{name} of chapter {self.chapter.name} is of type {kind}, "
