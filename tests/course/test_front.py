@@ -308,7 +308,7 @@ def test_a_good_run_is_written_once_and_nothing_else_is_touched(made):
     text = made.readme.read_text(encoding="utf-8")
     assert text.startswith("# Title\n\nbefore ✔\n<!-- claims:") and text.endswith("<!-- /gpu -->\nafter\n")
     assert "\nold\n" not in text and "not yet measured" in text
-    assert "3 claims, each written down before its experiment ran: 1 supported, 1 refuted, 1 open" in text
+    assert "3 claims, tested on paired seeds: 1 supported, 1 refuted, 1 open" in text
     assert "| 01 | [**One \\| &amp; &lt;two>**](notebooks/01_one.ipynb)&nbsp;·&nbsp;[Colab](https://colab." in text
     assert "| 61&nbsp;s | 512&nbsp;MiB | ✘&nbsp;1&nbsp;○&nbsp;1 |" in text
     assert "02_two               ✓ ok       1 min 01 s   512 MiB  1 claim\n" in text

@@ -264,7 +264,7 @@ def every_claim(measured: dict) -> list[dict]:
 def _claims(cpu: dict) -> str:
     claims = every_claim(cpu)
     number = count(claims)
-    said = (f"{len(claims)} claims, each written down before its experiment ran: {number['supported']} supported, "
+    said = (f"{len(claims)} claims, tested on paired seeds: {number['supported']} supported, "
             f"{number['refuted']} refuted, {number['open']} open")
     return (f"![The claims of the course with their effects, intervals and verdicts. {said}.](docs/claims.png)\n\n"
             "*A row shows the chapter's first decided claim, and the verdicts of all. Open: the interval holds zero.*")

@@ -97,7 +97,7 @@ def _short(title: str) -> str:
 
 
 def _head(axes, claims: list[dict], colors: dict[str, str], top: float) -> None:
-    axes.text(1.2, 1.7, f"{len(claims)} claims, fixed before the run", fontsize=12.5, weight="bold", va="center")
+    axes.text(1.2, 1.7, f"{len(claims)} claims, tested", fontsize=12.5, weight="bold", va="center")
     x = 46
     for verdict, symbol in _SYMBOLS.items():
         number = sum(claim["verdict"] == verdict for claim in claims)
