@@ -72,8 +72,8 @@ src="data:{{ chapter.figure.mime }};base64,{{ chapter.figure.data }}"></a>{% end
 <pre>{{ chapter.error.traceback }}</pre></details>{% endif %}</section>{% endfor %}
 
 <h2>Claims</h2>
-{% if claims %}<p class="soft">A claim is written down before its experiment runs, or says that it was not. Its effect is the mean difference of
-paired scores; the bar is its 95&nbsp;% interval, the thin line is zero.
+{% if claims %}<p class="soft">A claim is written down before its experiment runs, or says that it was not.
+Its effect is the mean difference of paired scores; the bar is its 95&nbsp;% interval, the thin line is zero.
 ▲ supported: the interval lies on the claimed side. ▼ refuted: it lies on the other. ○ open: it holds zero.</p>
 <div class="scroll"><table><thead><tr><th>Chapter</th><th>Claim</th>
 <th class="number">Effect<br><span class="small">[95 % interval]</span></th>
