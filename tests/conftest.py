@@ -2,6 +2,7 @@
 
 import ast
 import os
+import signal
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # By default an example that takes over 200 ms fails its test: on a busy machine that says nothing about the code.
 settings.register_profile("course", deadline=None)
 settings.load_profile("course")
+
+# Tests started in the background have Ctrl-C ignored, and what they start would inherit that: some press it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 
