@@ -291,7 +291,7 @@ class Sweep:
             points = list(self.points(described))
             if not points:
                 raise CourseError(f"nothing to run: no method of chapter {self.chapter.name} takes part")
-            lock = stack.enter_context(open_folder(self.out, inside=(), mark="sweep.json", what="sweep"))
+            stack.callback(open_folder(self.out, inside=(), mark="sweep.json", what="sweep").release)
             journal = stack.enter_context(Journal(self.out / "rows.jsonl"))
             todo = [point for point in points if options.fresh or point[0] not in journal.status
                     or (options.retry_failed and journal.status[point[0]] != "ok")]
@@ -321,7 +321,6 @@ class Sweep:
                 # Also of what was ended before its time there is a table.
                 summary |= self._finish(journal, points, started)
                 _store(self.out / "sweep.json", json.dumps(summary, indent=1))
-            del lock
         return self._report(summary, points, journal)
 
     def _plan(self, points: list, todo: list, bad: int) -> str:
@@ -349,17 +348,16 @@ class Sweep:
         done = sum(counts.values())
         swept = [name for name, texts in self.asked.items() if len(texts) > 1]
         methods = list(dict.fromkeys(about["method"] for _, _, about in points))
-        rows, left_out = [], 0
-        for row in journal.read():
-            if row["base"] == self.base(row["parameters"]):
-                rows.append(row)
-            else:
-                left_out += 1
+        stored = journal.read()
+        # Taken once for each set of parameters: with real data it looks at every prepared file.
+        current = {self.base(values) for values in {json.dumps(row["parameters"]): row["parameters"]
+                                                    for row in stored}.values()}
+        rows = [row for row in stored if row["base"] in current]
         if rows:
             title = f"{self.chapter.title}: {self.program.experiment}"
             write_results(self.out, rows, methods=methods, swept=swept, title=title)
         return {"complete": done == len(keys), "done": done, "counts": counts, "rows": len(rows),
-                "rows_of_other_programs": left_out, "seconds": round(time.time() - started, 3)}
+                "rows_of_other_programs": len(stored) - len(rows), "seconds": round(time.time() - started, 3)}
 
     def _report(self, summary: dict, points: list, journal) -> int:
         counts = summary["counts"]
