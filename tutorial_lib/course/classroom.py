@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tutorial_lib.course.catalogue import Chapter, CourseError, chapter_files, find_notebooks, select
-from tutorial_lib.course.files import atomic_write, read_json, remove_leftovers
+from tutorial_lib.course.files import atomic_write, read_json
 
 GRACE = 60.0
 MANIFEST = ".tutorial-student.json"
@@ -386,10 +386,10 @@ def grade_all(found: list[Submission], *, notebooks: Path, out: Path, limits: di
     Raises:
         CourseError: if the folder cannot be used.
     """
-    from tutorial_lib.course.runner import cores
+    from tutorial_lib.course.runner import cores, open_folder
 
     stream = stream or sys.stdout
-    lock = _open(out)
+    lock = open_folder(out, inside=("rows",), mark=".lock", what="grade", earlier="grades")
     try:
         course = _course_key(notebooks, limits)
         limits = limits | {"threads": max(1, cores() // jobs)}
@@ -421,25 +421,6 @@ def grade_all(found: list[Submission], *, notebooks: Path, out: Path, limits: di
         raise CourseError(f"cannot write in {out}: {error.strerror or error}") from None
     finally:
         lock.release()
-
-
-def _open(out: Path):
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(out / ".lock")
-    try:
-        if out.is_dir() and any(out.iterdir()) and not (out / ".lock").exists():
-            raise CourseError(f"{out} holds other files and no earlier grades; give --out a new or an empty folder")
-        (out / "rows").mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-        for folder in (out, out / "rows"):
-            remove_leftovers(folder)
-    except Timeout:
-        raise CourseError(f"another tutorial grade is at work in {out}; wait for it, or use --out DIR") from None
-    except OSError as error:
-        lock.release()
-        raise CourseError(f"cannot write in {out}: {error.strerror or error}") from None
-    return lock
 
 
 def _row_file(out: Path, one: Submission) -> Path:

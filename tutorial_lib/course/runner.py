@@ -209,7 +209,8 @@ def check_kernels(chapters: list[Chapter]) -> None:
                               f"installed: {', '.join(installed) or 'none'}")
 
 
-def open_folder(out: Path, *, inside: Sequence[str] = ("chapters",), mark: str = "summary.json", what: str = "run"):
+def open_folder(out: Path, *, inside: Sequence[str] = ("chapters",), mark: str = "summary.json", what: str = "run",
+                earlier: str = ""):
     """Make the out folder, see that it can be written, and lock it against a second runner.
 
     The lock is the operating system's: it ends with the process, also by ``kill -9``.
@@ -219,6 +220,7 @@ def open_folder(out: Path, *, inside: Sequence[str] = ("chapters",), mark: str =
         inside: the folders in it.
         mark: a file that an earlier run has left there.
         what: the command whose folder it is.
+        earlier: what that command leaves there, if it is called otherwise.
 
     Returns:
         The lock; ``release()`` ends it.
@@ -231,7 +233,8 @@ def open_folder(out: Path, *, inside: Sequence[str] = ("chapters",), mark: str =
     lock = FileLock(out / ".lock")
     try:
         if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in (".lock", mark)):
-            raise CourseError(f"{out} holds other files and no earlier {what}; give --out a new or an empty folder")
+            raise CourseError(f"{out} holds other files and no earlier {earlier or what}; "
+                              "give --out a new or an empty folder")
         for folder in (out, *(out / name for name in inside)):
             folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
