@@ -41,7 +41,8 @@ def main(peers: bool = False) -> None:
             flow, needed = _step(model, x, y, layers), _needed(model, x, y, layers)
             times = medians({"flow": flow, "needed": needed, "plain": lambda m=model, x=x, y=y: _plain(m, x, y)})
             show(
-                f"Flow-Mixup step, {name}, after layers {', '.join(layers)}", times["flow"],
+                f"Flow-Mixup step, {name}, after layers {', '.join(layers)}",
+                times["flow"],
                 {"the operations it must do": times["needed"], "a plain step": times["plain"]},
                 "0.91 x of the operations or more (within 10 %)",
             )

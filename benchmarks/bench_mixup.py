@@ -51,11 +51,15 @@ def main(peers: bool = False) -> None:
     reused = [name for name in ("plain row by row, reused", "timm Mixup, in place") if name in times]
     fresh = [name for name in times if not name.startswith("ours") and name not in reused]
     show(
-        "mixup, new memory", times["ours"], {name: times[name] for name in fresh},
+        "mixup, new memory",
+        times["ours"],
+        {name: times[name] for name in fresh},
         "3 x kornia, and no slower than any plain form",
     )
     show(
-        "mixup, out= reused", times["ours, out="], {name: times[name] for name in reused},
+        "mixup, out= reused",
+        times["ours, out="],
+        {name: times[name] for name in reused},
         "within 1.3 x of row by row, and no slower than timm",
     )
     if not peers:

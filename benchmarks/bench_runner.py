@@ -71,8 +71,10 @@ def main(repeats: int = 3) -> None:
     # On a busy machine the wall time says little; the processor time still holds.
     for position, what in enumerate(("wall time", "processor time")):
         papermill, tutorial = (statistics.median(pair[position] for pair in times[name]) for name in times)
-        print(f"  {what:<14}  papermill {papermill:6.2f} s   tutorial run {tutorial:6.2f} s   "
-              f"{tutorial / papermill:.3f} x   {tutorial - papermill:+.2f} s   (goal: under 1.05 x and under +2 s)")
+        print(
+            f"  {what:<14}  papermill {papermill:6.2f} s   tutorial run {tutorial:6.2f} s   "
+            f"{tutorial / papermill:.3f} x   {tutorial - papermill:+.2f} s   (goal: under 1.05 x and under +2 s)"
+        )
 
 
 if __name__ == "__main__":

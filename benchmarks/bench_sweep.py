@@ -39,8 +39,11 @@ def plan_of(folder: Path):
 
     from tutorial_lib.course.sweep import Sweep, add_sweep
 
-    cells = [new_code_cell(CHAPTER["parameters"], metadata={"tags": ["parameters"]}),
-             new_code_cell(CHAPTER["run"]), new_code_cell(CHAPTER["experiment"])]
+    cells = [
+        new_code_cell(CHAPTER["parameters"], metadata={"tags": ["parameters"]}),
+        new_code_cell(CHAPTER["run"]),
+        new_code_cell(CHAPTER["experiment"]),
+    ]
     (folder / "notebooks").mkdir()
     nbformat.write(new_notebook(cells=cells), folder / "notebooks" / "01_bench.ipynb")
     parser = argparse.ArgumentParser()
@@ -68,8 +71,18 @@ def sweep_seconds(client, plan, points: list[tuple], threads: int, journal_file:
     with Journal(journal_file) as journal:
         for rows in run_all(client, job, points, threads=threads):
             for place, result in rows or ():
-                journal.add({"key": f"{place:032x}", "base": "", "settings": {}, "method": "nothing", "seed": place,
-                             "parameters": {}, "source": "", **result})
+                journal.add(
+                    {
+                        "key": f"{place:032x}",
+                        "base": "",
+                        "settings": {},
+                        "method": "nothing",
+                        "seed": place,
+                        "parameters": {},
+                        "source": "",
+                        **result,
+                    }
+                )
             journal.write()
         journal.write(now=True)
     seconds = time.perf_counter() - start, time.process_time() - used
@@ -159,25 +172,31 @@ def main(runs: int = RUNS, works: int = WORKS, seconds: float = SECONDS) -> None
                 ours, used = sweep_seconds(client, plan, points, workers, folder / f"rows{workers}.jsonl")
                 bare, bare_used = bare_seconds(client, runs)
                 costs[workers] = ours, used
-                print(f"{runs} empty runs, {workers} worker{'s' * (workers > 1)}: {1000 * ours:.2f} ms each (processor "
-                      f"time of client and scheduler {1000 * used:.2f} ms); bare client.map {1000 * bare:.2f} ms "
-                      f"({1000 * bare_used:.2f} ms): {ours / bare:.1f} x, {1000 * (ours - bare):+.2f} ms; "
-                      f"cluster up in {up:.1f} s, chapter loaded in {loading:.1f} s")
+                print(
+                    f"{runs} empty runs, {workers} worker{'s' * (workers > 1)}: {1000 * ours:.2f} ms each (processor "
+                    f"time of client and scheduler {1000 * used:.2f} ms); bare client.map {1000 * bare:.2f} ms "
+                    f"({1000 * bare_used:.2f} ms): {ours / bare:.1f} x, {1000 * (ours - bare):+.2f} ms; "
+                    f"cluster up in {up:.1f} s, chapter loaded in {loading:.1f} s"
+                )
                 if workers == 2:
                     points = [("own", 0, 1, amount, {})] * works
                     two = works * sweep_seconds(client, plan, points, workers, folder / "work.jsonl")[0]
         one = direct_seconds(plan, works, amount, 1)
         both = direct_seconds(plan, works, amount, 2)
-        print(f"{works} runs of about {one / works:.2f} s: one process {one:.1f} s, two at once {both:.1f} s, "
-              f"sweep on two workers {two:.1f} s: {one / two:.2f} x one process ({50 * one / two:.0f} % of twice; "
-              f"{100 * both / two:.0f} % of what two processes give; goal: over 90 %)")
+        print(
+            f"{works} runs of about {one / works:.2f} s: one process {one:.1f} s, two at once {both:.1f} s, "
+            f"sweep on two workers {two:.1f} s: {one / two:.2f} x one process ({50 * one / two:.0f} % of twice; "
+            f"{100 * both / two:.0f} % of what two processes give; goal: over 90 %)"
+        )
         row, table, held = table_cost(folder, folder / "rows1.jsonl")
         print(f"journal {row:.0f} bytes a row; final table {1e6 * table:.0f} µs and {held / 1024:.1f} KiB a row")
         each, used = costs[2]
         count = 100_000
-        print(f"on paper, {count:,} runs: client and scheduler {count * used / 60:.1f} min of one core, so at most "
-              f"{1 / used:.0f} runs a second: a run of T seconds keeps up to {1 / used:.0f} x T workers busy; journal "
-              f"{count * row / 1e6:.0f} MB; final table {count * table:.0f} s, {count * held / 2**30:.1f} GiB")
+        print(
+            f"on paper, {count:,} runs: client and scheduler {count * used / 60:.1f} min of one core, so at most "
+            f"{1 / used:.0f} runs a second: a run of T seconds keeps up to {1 / used:.0f} x T workers busy; journal "
+            f"{count * row / 1e6:.0f} MB; final table {count * table:.0f} s, {count * held / 2**30:.1f} GiB"
+        )
 
 
 if __name__ == "__main__":

@@ -680,7 +680,11 @@ def hugging_face(tmp_path_factory):
     torch.manual_seed(0)
     masked = transformers.BertForMaskedLM(
         transformers.BertConfig(
-            **size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+            **size,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
             max_position_embeddings=64,
         )  # fmt: skip
     )
@@ -689,9 +693,20 @@ def hugging_face(tmp_path_factory):
     )
     both = transformers.BartForConditionalGeneration(
         transformers.BartConfig(
-            **size, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=16,
-            decoder_attention_heads=2, decoder_ffn_dim=16, max_position_embeddings=64, pad_token_id=0, bos_token_id=2,
-            eos_token_id=3, decoder_start_token_id=2, forced_eos_token_id=3,
+            **size,
+            d_model=16,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            encoder_ffn_dim=16,
+            decoder_attention_heads=2,
+            decoder_ffn_dim=16,
+            max_position_embeddings=64,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+            decoder_start_token_id=2,
+            forced_eos_token_id=3,
         )  # fmt: skip
     )
     torch.random.set_rng_state(before)
@@ -1029,8 +1044,7 @@ def test_instance_crossover_stays_within_a_class(data, seed):
         donors = [
             other
             for other in range(len(data))
-            if labels[other] == labels[index]
-            and tokens[half:] == before[other][(len(before[other]) + 1) // 2 :]
+            if labels[other] == labels[index] and tokens[half:] == before[other][(len(before[other]) + 1) // 2 :]
         ]
         assert donors
     # All second halves of a class are still there, each once.

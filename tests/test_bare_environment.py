@@ -68,9 +68,15 @@ class Bare:
         # What belongs to the tests' own environment, or says that nobody is watching, must not come along.
         hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TUTORIAL_HEADLESS", "MPLBACKEND", "TUTORIAL_DATA")
         self.environment = {key: value for key, value in os.environ.items() if key not in hidden}
-        self.environment |= {"HOME": str(root), "JUPYTER_PATH": str(root / "jupyter"), "OMP_NUM_THREADS": "1",
-                             "IPYTHONDIR": str(root / "ipython"), "MPLCONFIGDIR": str(root / "matplotlib"),
-                             "PIP_CACHE_DIR": pip_cache(), "PIP_NO_COMPILE": "1"}
+        self.environment |= {
+            "HOME": str(root),
+            "JUPYTER_PATH": str(root / "jupyter"),
+            "OMP_NUM_THREADS": "1",
+            "IPYTHONDIR": str(root / "ipython"),
+            "MPLCONFIGDIR": str(root / "matplotlib"),
+            "PIP_CACHE_DIR": pip_cache(),
+            "PIP_NO_COMPILE": "1",
+        }
         made = run(sys.executable, "-m", "venv", root / "venv", cwd=self.empty)
         assert made.returncode == 0, made.stderr
         self.python = root / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -131,8 +137,9 @@ def chapter(bare, clone):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     before = bare.packages()
-    client = NotebookClient(notebook, kernel_name="bare", timeout=300, allow_errors=True,
-                            resources={"metadata": {"path": str(bare.empty)}})
+    client = NotebookClient(
+        notebook, kernel_name="bare", timeout=300, allow_errors=True, resources={"metadata": {"path": str(bare.empty)}}
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", bare.environment["JUPYTER_PATH"])
         client.execute(env=bare.environment)
@@ -149,8 +156,12 @@ def test_the_environment_is_older_than_what_a_resolver_takes(bare):
 def test_every_cell_of_the_chapter_runs(chapter):
     _, _, notebook = chapter
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    wrong = [(cell.source, "\n".join(o.get("traceback", [])) + o.get("text", ""))
-             for cell in code for o in cell.outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    wrong = [
+        (cell.source, "\n".join(o.get("traceback", [])) + o.get("text", ""))
+        for cell in code
+        for o in cell.outputs
+        if o.output_type == "error" or o.get("name") == "stderr"
+    ]
     # pip speaks on the error stream of folders that are not there; an error of a cell is another thing.
     assert not [found for found in wrong if "WARNING: Location" not in found[1]], wrong
     assert all(cell.execution_count for cell in code if cell.source.strip())
@@ -181,8 +192,10 @@ def test_a_second_run_of_the_set_up_lines_installs_nothing(chapter, bare):
 
 def test_stored_results_came_along(chapter, bare):
     names = sorted(path.stem for path in (ROOT / "results").glob("*.json"))
-    code = ("import sys, json; from tutorial_lib.lab.results import load_result; "
-            "print(json.dumps([load_result(name) for name in sys.argv[1:]]))")
+    code = (
+        "import sys, json; from tutorial_lib.lab.results import load_result; "
+        "print(json.dumps([load_result(name) for name in sys.argv[1:]]))"
+    )
     stored = json.loads(bare.call("-c", code, *names))
     for name, record in zip(names, stored):
         assert record["rows"] and record["command"], name
@@ -191,6 +204,17 @@ def test_stored_results_came_along(chapter, bare):
 
 def test_pip_would_rather_refuse_than_change_what_is_there(bare, clone):
     """The exact versions in the same call are what makes it safe, not luck: another torch cannot come in."""
-    done = run(bare.python, "-m", "pip", "install", "-q", "--dry-run", "--no-build-isolation",
-               f"tutorial-lib[chapters] @ {clone}", "numpy==1.26.4", cwd=bare.empty, env=bare.environment)
+    done = run(
+        bare.python,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--dry-run",
+        "--no-build-isolation",
+        f"tutorial-lib[chapters] @ {clone}",
+        "numpy==1.26.4",
+        cwd=bare.empty,
+        env=bare.environment,
+    )
     assert done.returncode != 0 and "conflict" in done.stderr.lower()

@@ -28,8 +28,13 @@ def ci(tmp_path):
         stand_in("id", says=str(statuses.pop("user", 0)))
         for name, status in statuses.items():
             stand_in(name.replace("_", "-"), status)
-        done = subprocess.run(["bash", tmp_path / ".ci" / "run"], env={**os.environ, "PATH": str(tools)},
-                              capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            ["bash", tmp_path / ".ci" / "run"],
+            env={**os.environ, "PATH": str(tools)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         called = [call for call in calls.read_text().splitlines() if not call.startswith("id ")]
         return called, done.stdout, done.returncode
 
@@ -48,8 +53,9 @@ def test_without_the_package_source_the_tests_still_run(ci):
     assert "Chromium could not be installed; the test in a browser is skipped" in said and status == 0
 
 
-@pytest.mark.parametrize("there", [{"chromium": 0, "apt_get": 0}, {"google_chrome": 0, "apt_get": 0},
-                                   {"apt_get": 0, "user": 1000}, {}])
+@pytest.mark.parametrize(
+    "there", [{"chromium": 0, "apt_get": 0}, {"google_chrome": 0, "apt_get": 0}, {"apt_get": 0, "user": 1000}, {}]
+)
 def test_nothing_is_installed_where_it_is_there_or_cannot_be(ci, there):
     calls, _, status = ci(**there)
     assert calls == ["make test"] and status == 0

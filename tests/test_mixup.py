@@ -324,8 +324,8 @@ def test_flow_gradient_is_half_of_the_true_one(monkeypatch, threshold):
     assert torch.equal(flow(z), whole(z))
     assert torch.autograd.gradcheck(whole, z)
     weights = torch.randn(8, 3, dtype=torch.float64)
-    halved, = torch.autograd.grad((weights * flow(z)).sum(), z)
-    full, = torch.autograd.grad((weights * whole(z)).sum(), z)
+    (halved,) = torch.autograd.grad((weights * flow(z)).sum(), z)
+    (full,) = torch.autograd.grad((weights * whole(z)).sum(), z)
     torch.testing.assert_close(halved, full / 2, rtol=1e-12, atol=0)
     assert torch.autograd.gradgradcheck(flow, z)
     assert torch.autograd.gradcheck(lambda z: FlowMix(1.0, keep_original=False, generator=seeded())(z, y)[0], z)
@@ -343,11 +343,11 @@ def test_size_of_the_gradient_against_plain_training(monkeypatch, halve, loss, r
         monkeypatch.setattr(module._AddFlow, "backward", whole)
     model, (x, y) = network().double(), batch()
     x, y, first = x.double(), y.double(), model[0].weight
-    plain, = torch.autograd.grad(bce(model(x), y), first)
+    (plain,) = torch.autograd.grad(bce(model(x), y), first)
     with flow_mixup(model, ["1", "3"][:modules], alpha=0) as mix:
         logits, targets = model(x), mix.targets(y)
     total = flow_loss(bce, logits, targets, flows=mix.flows) if loss == "sum" else bce(logits, targets)
-    flow, = torch.autograd.grad(total, first)
+    (flow,) = torch.autograd.grad(total, first)
     torch.testing.assert_close(flow, ratio**modules * plain, rtol=1e-12, atol=0)
 
 
@@ -782,7 +782,7 @@ def test_bce_of_a_softmax_is_not_cross_entropy():
     # Nor does it push the same way: it raises the logits of classes whose target is 0, where cross-entropy lowers them.
     logits = torch.tensor([[4.0, 0.0, 0.0, 0.0]], requires_grad=True)
     soft = torch.tensor([[0.5, 0.5, 0.0, 0.0]])
-    theirs, = torch.autograd.grad(F.binary_cross_entropy(logits.softmax(1), soft), logits)
-    right, = torch.autograd.grad(F.cross_entropy(logits, soft), logits)
+    (theirs,) = torch.autograd.grad(F.binary_cross_entropy(logits.softmax(1), soft), logits)
+    (right,) = torch.autograd.grad(F.cross_entropy(logits, soft), logits)
     torch.testing.assert_close(right, logits.softmax(1) - soft)
     assert right[0, 2] > 0.01 and theirs[0, 2] < -0.01

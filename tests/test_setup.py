@@ -205,16 +205,29 @@ def test_what_a_chapter_imports_is_in_the_extra_that_its_first_lines_install():
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             source = "".join(cell["source"])
             # monai: a chapter shows it only where it is installed, and asks first.
-            if cell["cell_type"] == "code" and "find_spec(\"monai\")" not in source:
+            if cell["cell_type"] == "code" and 'find_spec("monai")' not in source:
                 missing = distributions(imports(source)) - declared
                 assert not missing, f"{path.name} imports {missing}"
 
 
 def test_the_chapters_extra_takes_what_colab_has():
     """Colab's own versions (August 2026): its set-up lines must not replace what a running kernel has loaded."""
-    colab = {"ipython": "7.34.0", "ipywidgets": "7.7.1", "pandas": "2.2.2", "numpy": "2.0.2", "torch": "2.10.0",
-             "scipy": "1.16.3", "matplotlib": "3.10.0", "scikit-learn": "1.6.1", "scikit-image": "0.25.2",
-             "seaborn": "0.13.2", "tqdm": "4.67.3", "nltk": "3.9.1", "jieba": "0.42.1", "platformdirs": "4.10.0"}
+    colab = {
+        "ipython": "7.34.0",
+        "ipywidgets": "7.7.1",
+        "pandas": "2.2.2",
+        "numpy": "2.0.2",
+        "torch": "2.10.0",
+        "scipy": "1.16.3",
+        "matplotlib": "3.10.0",
+        "scikit-learn": "1.6.1",
+        "scikit-image": "0.25.2",
+        "seaborn": "0.13.2",
+        "tqdm": "4.67.3",
+        "nltk": "3.9.1",
+        "jieba": "0.42.1",
+        "platformdirs": "4.10.0",
+    }
     wanted = requirements("chapters")
     assert wanted.keys() - colab.keys() == {"simplemma"}
     for name, version in colab.items():

@@ -10,7 +10,7 @@ from tutorial_lib.syntax import _participle, active_to_passive, crop_tree, from_
 
 
 def parsed(rows: str):
-    """"word/head/relation ..." -> the words, and a parser that knows this one sentence."""
+    """ "word/head/relation ..." -> the words, and a parser that knows this one sentence."""
     rows = [row.rsplit("/", 2) for row in rows.split()]
     tree = [(word, int(head), relation) for word, head, relation in rows]
     words = [word for word, _, _ in tree]

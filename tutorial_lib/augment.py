@@ -112,8 +112,6 @@ Keep = Collection[str] | Callable[[str], bool] | None
 Table = Mapping[str, Sequence[str]] | Callable[[str], Sequence[str]]
 
 
-
-
 class _Marked(str):
     """A token that knows where it stood: ``place`` in ``text``. It goes through every method as the string it is."""
 

@@ -85,9 +85,7 @@ def active_to_passive(tokens: Sequence[str], *, parse: Parser, rng: random.Rando
     clause = {"nsubj", "obj", "aux", "neg", "punct", "compound:prt"} | _ADVERBIAL
     if {tree.relation[i] for i in below} - clause:
         return words
-    subjects, objects, helpers = (
-        [i for i in below if tree.relation[i] == kind] for kind in ("nsubj", "obj", "aux")
-    )
+    subjects, objects, helpers = ([i for i in below if tree.relation[i] == kind] for kind in ("nsubj", "obj", "aux"))
     if len(subjects) != 1 or len(objects) != 1 or not subjects[0] < verb < objects[0]:
         return words
     subject, object_ = tree.span(subjects[0]), tree.span(objects[0])

@@ -73,8 +73,17 @@ def jupyterlab(root: Path, home: Path, **plugins: dict):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
-               "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={root}",
+    ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
 
@@ -96,8 +105,9 @@ def serving(command: list[str], *, cwd: Path, home: Path, **variables: str):
     home.mkdir(parents=True, exist_ok=True)
     log = home / "server.log"
     with log.open("wb") as output:
-        server = subprocess.Popen(command, cwd=cwd, env=environment(home, **variables), stdout=output,
-                                  stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            command, cwd=cwd, env=environment(home, **variables), stdout=output, stderr=subprocess.STDOUT
+        )
 
     def until(ready) -> None:
         deadline = time.monotonic() + STARTS

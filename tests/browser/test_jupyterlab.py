@@ -44,8 +44,11 @@ class Lab:
 
     def cell(self, *words: str):
         """The only code cell of the chapter that holds the words."""
-        (index,) = [i for i, cell in enumerate(SAVED.cells)
-                    if cell.cell_type == "code" and all(word in cell.source for word in words)]
+        (index,) = [
+            i
+            for i, cell in enumerate(SAVED.cells)
+            if cell.cell_type == "code" and all(word in cell.source for word in words)
+        ]
         return self.cells.nth(index)
 
     def menu(self, *entries: str) -> None:
@@ -65,7 +68,8 @@ class Lab:
             ".filter(prompt => /^\\[\\d+\\]/.test(prompt.textContent)).length >= count"
             f" || document.querySelector('{ERROR}')",  # after a traceback no further cell runs
             arg=sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in SAVED.cells),
-            timeout=1000 * wait, polling=POLLING,
+            timeout=1000 * wait,
+            polling=POLLING,
         )
         self.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
 
@@ -155,7 +159,8 @@ def test_a_moved_slider_draws_the_figure_anew(lab):
         lab.page.keyboard.press(key)
         lab.page.wait_for_function(
             "([cell, before]) => { const image = cell.querySelector('.jupyter-widgets img');"
-            " return image !== null && image.src != before }", arg=[cell.element_handle(), before]
+            " return image !== null && image.src != before }",
+            arg=[cell.element_handle(), before],
         )
         return live.get_attribute("src")
 
@@ -185,14 +190,23 @@ def test_an_exercise_goes_from_stub_to_wrong_to_right_and_is_saved(lab):
     assert RIGHT in answered.source
     assert "correct" in str(answered.outputs)
     # Tomorrow the kernel is gone, and what stands in the widgets' places is read.
-    places = [output.data["text/plain"] for cell in saved.cells for output in cell.get("outputs", [])
-              if "application/vnd.jupyter.widget-view+json" in output.get("data", {})]
+    places = [
+        output.data["text/plain"]
+        for cell in saved.cells
+        for output in cell.get("outputs", [])
+        if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    ]
     assert set(places) == {"", "Run this cell to get its sliders."}
 
 
 def test_the_table_of_contents_has_every_heading(lab):
-    headings = [line.lstrip("# ") for cell in SAVED.cells if cell.cell_type == "markdown"
-                for line in cell.source.splitlines() if re.match(r"#{1,6} ", line)]
+    headings = [
+        line.lstrip("# ")
+        for cell in SAVED.cells
+        if cell.cell_type == "markdown"
+        for line in cell.source.splitlines()
+        if re.match(r"#{1,6} ", line)
+    ]
     lab.page.locator('.jp-SideBar [data-id="table-of-contents"]').click()
     entries = lab.page.locator(".jp-TableOfContents .jp-tocItem-content")
     entries.first.wait_for()
@@ -223,8 +237,11 @@ def test_every_chapter_reads_whole(reader, chapter):
     reader.locator(f".jp-DirListing-item[title*='{chapter.name}']").dblclick()
     tab = reader.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current .lm-TabBar-tabLabel")
     tab.get_by_text(chapter.name, exact=True).wait_for()
-    reader.wait_for_function("count => shown()?.querySelectorAll('.jp-Notebook-cell').length == count",
-                             arg=len(notebook.cells), polling=POLLING)
+    reader.wait_for_function(
+        "count => shown()?.querySelectorAll('.jp-Notebook-cell').length == count",
+        arg=len(notebook.cells),
+        polling=POLLING,
+    )
     # Formulas are set last. What is left of one that cannot be set is its source between dollars.
     reader.wait_for_function("() => unset().length == 0", polling=POLLING)
     assert reader.evaluate("[...shown().querySelectorAll('mjx-merror')].map(one => one.innerText)") == []
@@ -233,7 +250,10 @@ def test_every_chapter_reads_whole(reader, chapter):
         ".map(image => image.decode().then(() => image.naturalWidth)))"
     )
     assert len(widths) == count_figures(notebook) and min(widths) > 300
-    assert reader.evaluate(
-        "[...shown().querySelectorAll('.jp-RenderedMarkdown, .jp-OutputArea-output')]"
-        ".filter(one => one.scrollWidth > one.clientWidth + 2).map(one => one.innerText)"
-    ) == []
+    assert (
+        reader.evaluate(
+            "[...shown().querySelectorAll('.jp-RenderedMarkdown, .jp-OutputArea-output')]"
+            ".filter(one => one.scrollWidth > one.clientWidth + 2).map(one => one.innerText)"
+        )
+        == []
+    )

@@ -63,8 +63,12 @@ from tutorial_lib.course.cells import bound_and_free, needed
         ("class A(B, metaclass=M):\n    x = y\n    z = x\n    def f(self): return x, k", "A", "B M y x k"),
         ("@deco\nclass A: pass", "A", "deco"),
         ("def f():\n    class A(B):\n        x = y\n    return A", "f", "B y"),
-        ("match v:\n    case P(a) as b if c: x = a\n    case {'k': d, **e}: x = 1\n    case [f, *g]: x = 2\n"
-         "    case _: x = 3\nx", "a b d e f g x", "v P c"),
+        (
+            "match v:\n    case P(a) as b if c: x = a\n    case {'k': d, **e}: x = 1\n    case [f, *g]: x = 2\n"
+            "    case _: x = 3\nx",
+            "a b d e f g x",
+            "v P c",
+        ),
         ("match v:\n    case 1: x = a\nx", "x", "v a x"),
         ("del x", "", "x"),
         ("x = 1\ndel x\nx", "x", "x"),
@@ -138,8 +142,11 @@ def test_an_index_outside_is_refused():
 
 def test_the_slice_of_a_real_exercise_runs_alone():
     """Every exercise of chapter 00 runs after the cells it needs, and those are few."""
-    cells = [cell.source for cell in nbformat.read(ROOT / "notebooks/00_start_here.ipynb", as_version=4).cells
-             if cell.cell_type == "code"]
+    cells = [
+        cell.source
+        for cell in nbformat.read(ROOT / "notebooks/00_start_here.ipynb", as_version=4).cells
+        if cell.cell_type == "code"
+    ]
     exercises = [index for index, source in enumerate(cells) if "check(" in source]
     assert exercises
     for index in exercises:

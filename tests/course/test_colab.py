@@ -15,8 +15,10 @@ from tutorial_lib.course import cli, colab
 from tutorial_lib.course.catalogue import CourseError
 from tutorial_lib.course.colab import Source, course_files, parse_source, repoint, sources
 
-HERE = re.search(r"(\w[\w-]*/[\w.-]+)/tree/([\w./-]+)", tomllib.loads(
-    (ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Source"])
+HERE = re.search(
+    r"(\w[\w-]*/[\w.-]+)/tree/([\w./-]+)",
+    tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Source"],
+)
 ORIGIN = Source(HERE[1], HERE[2])
 SETUP = f"tutorial-lib[chapters] @ git+https://github.com/{ORIGIN.repo}@{ORIGIN.ref}"
 BADGE = f"https://colab.research.google.com/github/{ORIGIN.repo}/blob/{ORIGIN.ref}/notebooks/"
@@ -71,8 +73,9 @@ def test_the_set_up_lines_are_the_first_and_the_same_in_every_notebook():
     for path in sorted((ROOT / "notebooks").rglob("[0-9]*.ipynb")):
         cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
         first = next(cell for cell in cells if "parameters" not in cell["metadata"].get("tags", []))
-        heads.setdefault("".join(first["source"]).split("\n\n")[0] + "\n\n"
-                         + "".join(first["source"]).split("\n\n")[1], []).append(path.stem)
+        heads.setdefault(
+            "".join(first["source"]).split("\n\n")[0] + "\n\n" + "".join(first["source"]).split("\n\n")[1], []
+        ).append(path.stem)
     (head,) = heads
     assert SETUP in head and len(head.splitlines()) <= 8
     # What is there already must not be exchanged under a running kernel: pip is told the exact versions.
@@ -106,12 +109,19 @@ def test_nothing_else_in_the_project_names_the_source():
 # --- there and back ---
 
 
-@pytest.mark.parametrize("target", ["jane-doe/my.course_2@fix/notebooks/typo-1", "a/b", "jane/tutorial@v1.0+rc",
-                                    "jane/tutorial@0123456789abcdef0123456789abcdef01234567"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "jane-doe/my.course_2@fix/notebooks/typo-1",
+        "a/b",
+        "jane/tutorial@v1.0+rc",
+        "jane/tutorial@0123456789abcdef0123456789abcdef01234567",
+    ],
+)
 def test_there_and_back_byte_for_byte(checkout, target):
     before = contents(checkout)
     there = parse_source(target)
-    forms = ("{0.repo}@{0.ref}", "{0.repo}/blob/{0.ref}/", "{0.repo}/tree/{0.ref}\"", "/gh/{0.repo}/{1}?")
+    forms = ("{0.repo}@{0.ref}", "{0.repo}/blob/{0.ref}/", '{0.repo}/tree/{0.ref}"', "/gh/{0.repo}/{1}?")
 
     def written(form, source):
         return form.format(source, quote(source.ref, safe=""))  # Binder's address takes the branch as one part
@@ -169,8 +179,10 @@ def test_odd_files_keep_their_form(tmp_path):
     assert run(tmp_path, "--repo", "jane/course@a/b") == 0
     after = contents(tmp_path)
     assert after["notebooks/00_b.ipynb"] == long.replace(str(ORIGIN), "jane/course@a/b").encode()
-    assert after["notebooks/01_a.ipynb"] == listed.replace(
-        f"{ORIGIN.repo}/blob/{ORIGIN.ref}", "jane/course/blob/a/b").encode()
+    assert (
+        after["notebooks/01_a.ipynb"]
+        == listed.replace(f"{ORIGIN.repo}/blob/{ORIGIN.ref}", "jane/course/blob/a/b").encode()
+    )
     assert after["notebooks/02_c.ipynb"].startswith(b"\xfftutorial-lib") and after["notebooks/02_c.ipynb"][-1] == 0xFE
     assert (folder / "03_link.ipynb").is_symlink() and b"jane/course@a/b" in after["far.ipynb"]
     assert run(tmp_path, "--repo", str(ORIGIN)) == 0
@@ -187,7 +199,9 @@ def test_other_peoples_addresses_stay(tmp_path):
         "https://mybinder.org/v2/gh/binder-examples/conda/HEAD?urlpath=lab\n"
     )
     (folder / "01_a.ipynb").write_text(text)
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "their-own"\n[project.urls]\nSource = "https://github.com/a/b"\n')
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "their-own"\n[project.urls]\nSource = "https://github.com/a/b"\n'
+    )
     before = contents(tmp_path)
     assert run(tmp_path, "--repo", "jane/course") == 0
     assert contents(tmp_path) == before
@@ -233,13 +247,38 @@ def test_a_notebook_without_set_up_lines_is_named(checkout, capsys):
 # --- requests that cannot be met ---
 
 
-@pytest.mark.parametrize("text", [
-    "", "jane", "jane/", "/course", "jane/course/more", "jane/course@", "https://github.com/jane/course",
-    "jane/course.git", "-jane/course", "ja--ne/course", "jane/..", "jane/co urse", "jäne/course", "jane/course\n",
-    f"{'j' * 40}/course", "jane/course@a b", "jane/course@a..b", "jane/course@/a", "jane/course@a/", "jane/course@a//b",
-    "jane/course@a.lock", "jane/course@.a", "jane/course@-a", "jane/course@a@b", 'jane/course@a"b', "jane/course@a\nb",
-    "jane/course@a#b",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "jane",
+        "jane/",
+        "/course",
+        "jane/course/more",
+        "jane/course@",
+        "https://github.com/jane/course",
+        "jane/course.git",
+        "-jane/course",
+        "ja--ne/course",
+        "jane/..",
+        "jane/co urse",
+        "jäne/course",
+        "jane/course\n",
+        f"{'j' * 40}/course",
+        "jane/course@a b",
+        "jane/course@a..b",
+        "jane/course@/a",
+        "jane/course@a/",
+        "jane/course@a//b",
+        "jane/course@a.lock",
+        "jane/course@.a",
+        "jane/course@-a",
+        "jane/course@a@b",
+        'jane/course@a"b',
+        "jane/course@a\nb",
+        "jane/course@a#b",
+    ],
+)
 def test_names_that_no_repository_has_are_refused_and_nothing_is_written(tmp_path, text, capsys):
     (tmp_path / "notebooks").mkdir()
     shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", tmp_path / "notebooks")

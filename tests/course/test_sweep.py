@@ -105,9 +105,17 @@ def test_every_chapter_has_an_experiment_that_names_its_run(path):
 
 def test_loading_records_every_call_and_runs_none(loaded):
     _, own, other = loaded
-    assert own["calls"] == [{
-        "run": "run", "which": 0, "methods": ["good", "raises"], "seeds": [0, 1, 2], "fixed": {"rate": 0.5},
-        "takes": {"rate": 0.5, "epochs": 3}, "more": False}]
+    assert own["calls"] == [
+        {
+            "run": "run",
+            "which": 0,
+            "methods": ["good", "raises"],
+            "seeds": [0, 1, 2],
+            "fixed": {"rate": 0.5},
+            "takes": {"rate": 0.5, "epochs": 3},
+            "more": False,
+        }
+    ]
     assert other["calls"] == own["calls"] and own["versions"]["python"]
 
 
@@ -137,13 +145,19 @@ def test_what_a_run_must_not_give():
 @pytest.mark.parametrize(
     ("cells_", "message"),
     [
-        (["from tutorial_lib.lab import compare\nx = 1 / 0\nt = compare(x, [1], [2])"],
-         "code cell 2, line 2: ZeroDivisionError: division by zero"),
+        (
+            ["from tutorial_lib.lab import compare\nx = 1 / 0\nt = compare(x, [1], [2])"],
+            "code cell 2, line 2: ZeroDivisionError: division by zero",
+        ),
         (["if False:\n    t = compare(x, [1], [2])"], "code cell 2 did not call compare"),
         # `rate` is what the loop left when `run` is called: the runs of the first call would be those of the last.
-        (["from tutorial_lib.lab import compare\ndef run(method, seed): return {'s': rate}",
-          "for rate in (0.1, 0.2):\n    t = compare(run, ['a'], [0])"],
-         "changes rate, which run reads, after its call of compare: hand it over, as in compare(…, rate=rate)"),
+        (
+            [
+                "from tutorial_lib.lab import compare\ndef run(method, seed): return {'s': rate}",
+                "for rate in (0.1, 0.2):\n    t = compare(run, ['a'], [0])",
+            ],
+            "changes rate, which run reads, after its call of compare: hand it over, as in compare(…, rate=rate)",
+        ),
     ],
 )
 def test_a_chapter_that_cannot_be_loaded_says_why(course, cells_, message):
@@ -203,7 +217,9 @@ def test_the_grid_is_every_combination_once(grid):
     # A further keyword of run; what is typed there keeps the kind of its default.
     plan = grid("-p", "epochs", "1,2", "--seeds", "0", "--methods", "good")
     assert [about["settings"] for _, _, about in plan[0].points(plan[1])] == [
-        {"rate": 0.5, "epochs": 1}, {"rate": 0.5, "epochs": 2}]
+        {"rate": 0.5, "epochs": 1},
+        {"rate": 0.5, "epochs": 2},
+    ]
 
 
 def test_keys_are_those_of_what_runs(grid):
@@ -225,8 +241,11 @@ def test_keys_are_those_of_what_runs(grid):
         (["-p", "K", "a"], "K of chapter 01_a is of type int, got 'a'"),
         (["-p", "rate", "a,1"], "rate of chapter 01_a is of type float, got 'a,1'"),
         (["-p", "epochs", "1j"], "epochs of chapter 01_a is of type int, got '1j'"),
-        (["-p", "speed", "1"], r"takes no 'speed'; its settings are rate \(0.5\), epochs \(3\); the chapter's "
-                               r"parameters are FAST = True \(bool\), K = 2 \(int\)"),
+        (
+            ["-p", "speed", "1"],
+            r"takes no 'speed'; its settings are rate \(0.5\), epochs \(3\); the chapter's "
+            r"parameters are FAST = True \(bool\), K = 2 \(int\)",
+        ),
         (["--methods", "good,best"], "has no method 'best'; its methods are good; raises"),
         (["--experiment", "x"], "has no experiment 'x'; it has table"),
     ],
@@ -248,9 +267,24 @@ def test_a_methods_own_comma_does_not_end_it():
 
 def row(key, method="a", seed=0, *, status="ok", scores=None, settings=None):
     error = None if status == "ok" else {"type": "ValueError", "message": "no", "traceback": "line 1\nline 2"}
-    return {"key": key, "base": "b", "settings": settings or {"rate": 0.5}, "method": method, "seed": seed,
-            "parameters": {"FAST": True}, "source": "abc", "status": status, "error": error, "scores": scores or {},
-            "seconds": 1.5, "started": 1e9, "pid": 1, "host": "h", "worker": "w", "versions": {"python": "3"}}
+    return {
+        "key": key,
+        "base": "b",
+        "settings": settings or {"rate": 0.5},
+        "method": method,
+        "seed": seed,
+        "parameters": {"FAST": True},
+        "source": "abc",
+        "status": status,
+        "error": error,
+        "scores": scores or {},
+        "seconds": 1.5,
+        "started": 1e9,
+        "pid": 1,
+        "host": "h",
+        "worker": "w",
+        "versions": {"python": "3"},
+    }
 
 
 def test_a_torn_line_is_passed_over_and_the_last_row_of_a_key_counts(tmp_path):
@@ -322,8 +356,16 @@ def test_the_table_is_tidy(tmp_path):
     table = pd.read_parquet(tmp_path / "table.parquet")
     assert table["key"].tolist() == ["k4", "k1", "k3", "k2"]
     # A score that repeats a setting is no column of its own; one that contradicts keeps its name with a mark.
-    assert table.columns.tolist() == ["FAST", "rate", "method", "seed", "score", "seed (score)", "only a",
-                                      *sweep_table.ABOUT]
+    assert table.columns.tolist() == [
+        "FAST",
+        "rate",
+        "method",
+        "seed",
+        "score",
+        "seed (score)",
+        "only a",
+        *sweep_table.ABOUT,
+    ]
     assert table["score"].tolist()[:2] == [2, 0.1 + 0.2] and table["score"].isna().sum() == 1
     assert table["error"].tolist()[2].startswith("ValueError: no\nline 1")
     with open(tmp_path / "table.csv", newline="") as file:
@@ -363,15 +405,31 @@ def test_every_way_a_run_can_fail_costs_only_its_row(course):
     assert "2 of 10 runs went well" in done.stdout and "2 × ValueError: no seed 0" in done.stdout
     table = table_of(course, "01_a-rate").set_index(["method", "rate"])
     assert table["status"].groupby("method").agg(list).to_dict() == {
-        "good": ["ok"] * 2, "raises": ["failed"] * 2, "wrong": ["failed"] * 2, "exits": ["killed"] * 2,
-        "hangs": ["timeout"] * 2}
+        "good": ["ok"] * 2,
+        "raises": ["failed"] * 2,
+        "wrong": ["failed"] * 2,
+        "exits": ["killed"] * 2,
+        "hangs": ["timeout"] * 2,
+    }
     assert table.loc["good", "score"].tolist() == [0.5, 1.5]
     assert "exit status 7" in table.loc[("exits", 0.5), "error"]
     assert "timed out: not done after 2 s" in table.loc[("hangs", 1.5), "error"]
     assert "score 'score' must be a number" in table.loc[("wrong", 0.5), "error"]
     # More seeds: only the new ones run. Failed rows stay, unless they are asked for.
-    again = course.tutorial("sweep", "01", "-p", "rate", "0.5,1.5", "--seeds", "0,1", "--methods", "good,raises",
-                            "--workers", "1", "--retry-failed")
+    again = course.tutorial(
+        "sweep",
+        "01",
+        "-p",
+        "rate",
+        "0.5,1.5",
+        "--seeds",
+        "0,1",
+        "--methods",
+        "good,raises",
+        "--workers",
+        "1",
+        "--retry-failed",
+    )
     assert "8 runs; 2 are there, 6 to do" in again.stdout
     assert "4 of 8 runs went well; 4 failed" in again.stdout
     table = table_of(course, "01_a-rate")
@@ -379,29 +437,41 @@ def test_every_way_a_run_can_fail_costs_only_its_row(course):
     summary = json.loads((course.root / "runs/sweeps/01_a-rate/sweep.json").read_text())
     assert (summary["complete"], summary["counts"]) == (True, {"ok": 4, "failed": 4})
     # All there: no cluster is started, and the folder of another command is not taken.
-    third = course.tutorial("sweep", "01", "-p", "rate", "0.5,1.5", "--seeds", "1", "--methods", "good",
-                            "--scheduler", "tcp://127.0.0.1:9")
+    third = course.tutorial(
+        "sweep", "01", "-p", "rate", "0.5,1.5", "--seeds", "1", "--methods", "good", "--scheduler", "tcp://127.0.0.1:9"
+    )
     assert third.returncode == 0 and "2 runs; 2 are there, 0 to do" in third.stdout
     (course.root / "mine").mkdir()
     (course.root / "mine" / "thesis.txt").write_text("text")
     fourth = course.tutorial("sweep", "01", "-p", "rate", "0.5", "--scheduler", "tcp://127.0.0.1:9")
-    assert fourth.returncode == 2 and fourth.stderr.startswith("tutorial: no Dask scheduler answers at tcp://127.0.0.1:9")
+    assert fourth.returncode == 2 and fourth.stderr.startswith(
+        "tutorial: no Dask scheduler answers at tcp://127.0.0.1:9"
+    )
     assert not (course.root / "runs/sweeps/01_a-rate-x").exists()
 
 
 def test_what_a_sweep_needs_is_named_where_it_is_missing(course):
     course.chapter("01_a", RUN, EXPERIMENT)
-    hide = ("import sys, importlib.metadata as m; real = m.version\n"
-            "def version(name):\n"
-            "    if name == 'distributed': raise m.PackageNotFoundError(name)\n"
-            "    return real(name)\n"
-            "m.version = version\n"
-            "from tutorial_lib.course.cli import main; sys.exit(main(['sweep', '01']))")
-    done = subprocess.run([sys.executable, "-c", hide], cwd=course.root, env={"PYTHONPATH": str(ROOT)},
-                          capture_output=True, text=True, timeout=60)
+    hide = (
+        "import sys, importlib.metadata as m; real = m.version\n"
+        "def version(name):\n"
+        "    if name == 'distributed': raise m.PackageNotFoundError(name)\n"
+        "    return real(name)\n"
+        "m.version = version\n"
+        "from tutorial_lib.course.cli import main; sys.exit(main(['sweep', '01']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", hide],
+        cwd=course.root,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 2
-    assert done.stderr == ('tutorial: a sweep needs distributed, not installed here: '
-                           'pip install -e ".[course,cluster]"\n')
+    assert done.stderr == (
+        'tutorial: a sweep needs distributed, not installed here: pip install -e ".[course,cluster]"\n'
+    )
 
 
 @pytest.fixture
@@ -421,8 +491,20 @@ def test_a_sweep_gives_the_very_numbers_of_the_chapter(course, as_many_threads_a
     exec(program.sources[-1].replace('["plain", *TRICKS], SEEDS)', '["plain", "dropout"], [0, 3])'), namespace)
     theirs = namespace["table"]
     assert len(theirs) == 4
-    done = course.tutorial("sweep", "00", "--notebooks", str(ROOT / "notebooks"), "--methods", "plain,dropout",
-                           "--seeds", "0,3", "--workers", "1", "--out", "out")
+    done = course.tutorial(
+        "sweep",
+        "00",
+        "--notebooks",
+        str(ROOT / "notebooks"),
+        "--methods",
+        "plain,dropout",
+        "--seeds",
+        "0,3",
+        "--workers",
+        "1",
+        "--out",
+        "out",
+    )
     assert done.returncode == 0, done.stderr
     ours = pd.read_csv(course.root / "out" / "table.csv", dtype=str).astype({"seed": int, "accuracy": float})
     pd.testing.assert_frame_equal(ours[["method", "seed", "accuracy"]], theirs.reset_index(drop=True), check_exact=True)

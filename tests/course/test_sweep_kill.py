@@ -125,21 +125,45 @@ class Dask:
 
     def start(self, what: str, *arguments) -> subprocess.Popen:
         environment = {**os.environ, "PYTHONPATH": str(self.course.package)}
-        process = subprocess.Popen([sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments], env=environment,
-                                   cwd=self.course.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments],
+            env=environment,
+            cwd=self.course.root,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         self.processes.append(process)
         return process
 
     def scheduler(self, name: str) -> tuple[subprocess.Popen, str]:
         file = self.course.root / name
-        process = self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show",
-                             "--scheduler-file", str(file))
+        process = self.start(
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+            "--no-show",
+            "--scheduler-file",
+            str(file),
+        )
         wait_for(lambda: file.exists() and file.read_text().strip().endswith("}"))
         return process, json.loads(file.read_text())["address"]
 
     def worker(self, address: str) -> subprocess.Popen:
-        return self.start("worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1",
-                          "--local-directory", str(self.course.root / "dask"))
+        return self.start(
+            "worker",
+            address,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--host",
+            "127.0.0.1",
+            "--local-directory",
+            str(self.course.root / "dask"),
+        )
 
 
 @pytest.fixture
@@ -226,13 +250,16 @@ def test_a_worker_with_other_sources_is_named(course, dask, tmp_path_factory):
 
 def test_an_experimenter_ends_with_its_master_also_in_the_middle_of_a_run(course):
     chapter = Logged(course, 600)
-    code = ("from tutorial_lib.course.catalogue import read_chapter\n"
-            "from tutorial_lib.course.experiment import Experimenter, read_program\n"
-            "one = Experimenter(read_program(read_chapter('notebooks/01_a.ipynb')))\n"
-            "one.load('own', {})\n"
-            "one.run('own', 0, 0, 1, {}, timeout=600)")
-    master = subprocess.Popen([sys.executable, "-c", code], cwd=course.root,
-                              env={**os.environ, "PYTHONPATH": str(course.package)})
+    code = (
+        "from tutorial_lib.course.catalogue import read_chapter\n"
+        "from tutorial_lib.course.experiment import Experimenter, read_program\n"
+        "one = Experimenter(read_program(read_chapter('notebooks/01_a.ipynb')))\n"
+        "one.load('own', {})\n"
+        "one.run('own', 0, 0, 1, {}, timeout=600)"
+    )
+    master = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=course.root, env={**os.environ, "PYTHONPATH": str(course.package)}
+    )
     wait_for(lambda: chapter.log("start"))
     assert len(chapter.processes()) == 2
     master.kill()

@@ -56,9 +56,10 @@ def test_every_true_condition_is_asserted_and_every_absent_one_only_denied(langu
         assert all(said)
         # A symptom may belong to two conditions: one reading of the sentence must fit.
         for options in said:
-            assert any(
-                kind == "filler" or (kind == "asserts") == (name in there) for kind, name in options
-            ), (there, options)
+            assert any(kind == "filler" or (kind == "asserts") == (name in there) for kind, name in options), (
+                there,
+                options,
+            )
         for name in there:
             assert any(("asserts", name) in options for options in said)
 

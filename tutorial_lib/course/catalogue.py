@@ -194,11 +194,15 @@ def parse_parameters(chapter: Chapter, given: Iterable[tuple[str, str]]) -> dict
         try:
             value = parse_value(text, known.kind)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
-            raise CourseError(f"parameter {name} of chapter {chapter.name} is of type {known.kind}, "
-                              f"got {text!r}; {takes}") from None
+            raise CourseError(
+                f"parameter {name} of chapter {chapter.name} is of type {known.kind}, got {text!r}; {takes}"
+            ) from None
         values[name] = value
-    return {name: value for name, value in values.items()
-            if chapter.parameters[name].kind == "any" or value != chapter.parameters[name].default}
+    return {
+        name: value
+        for name, value in values.items()
+        if chapter.parameters[name].kind == "any" or value != chapter.parameters[name].default
+    }
 
 
 def parse_value(text: str, kind: str) -> Any:
@@ -230,8 +234,11 @@ def parse_value(text: str, kind: str) -> Any:
 
 
 def _read_parameters(cells: list[dict]) -> dict[str, Parameter]:
-    tagged = (cell for cell in cells if cell.get("cell_type") == "code"
-              and "parameters" in (_mapping(cell.get("metadata")).get("tags") or []))
+    tagged = (
+        cell
+        for cell in cells
+        if cell.get("cell_type") == "code" and "parameters" in (_mapping(cell.get("metadata")).get("tags") or [])
+    )
     cell = next(tagged, None)
     if cell is None:
         return {}

@@ -15,9 +15,33 @@ from dataclasses import dataclass, field
 #: What is there in every notebook without being bound by a cell.
 _GIVEN = {*dir(builtins), "get_ipython", "display", "exit", "quit", "In", "Out", "_", "__", "___", "__file__"}
 _MUTATORS = {
-    "add", "append", "appendleft", "backward", "clear", "discard", "eval", "extend", "fill", "fit", "insert",
-    "load_state_dict", "manual_seed", "pop", "popitem", "popleft", "remove", "reverse", "seed", "set", "setdefault",
-    "shuffle", "sort", "step", "train", "update", "zero_grad",
+    "add",
+    "append",
+    "appendleft",
+    "backward",
+    "clear",
+    "discard",
+    "eval",
+    "extend",
+    "fill",
+    "fit",
+    "insert",
+    "load_state_dict",
+    "manual_seed",
+    "pop",
+    "popitem",
+    "popleft",
+    "remove",
+    "reverse",
+    "seed",
+    "set",
+    "setdefault",
+    "shuffle",
+    "sort",
+    "step",
+    "train",
+    "update",
+    "zero_grad",
 }
 #: Functions that change what they are given first.
 _CHANGING = {"delattr", "fit", "setattr", "shuffle"}
@@ -513,8 +537,12 @@ def _outside(node: ast.AST) -> Iterator[ast.expr]:
 
 
 def _targets(node: ast.AST) -> set[str]:
-    return {part.id for generator in node.generators for part in ast.walk(generator.target)
-            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return {
+        part.id
+        for generator in node.generators
+        for part in ast.walk(generator.target)
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    }
 
 
 def _inside(node: ast.AST) -> Iterator[ast.expr]:

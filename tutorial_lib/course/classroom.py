@@ -76,8 +76,11 @@ def code_cells(notebook: dict) -> list[str]:
     Args:
         notebook: its JSON data.
     """
-    return ["".join(cell["source"]) for cell in notebook["cells"] if cell.get("cell_type") == "code"
-            and all(isinstance(line, str) for line in cell["source"])]
+    return [
+        "".join(cell["source"])
+        for cell in notebook["cells"]
+        if cell.get("cell_type") == "code" and all(isinstance(line, str) for line in cell["source"])
+    ]
 
 
 def check_calls(source: str) -> list[tuple[str, str]]:
@@ -137,10 +140,10 @@ def split_exercise(source: str) -> tuple[str, str] | None:
     if len(body) < 2 or len(calls) != 1 or not calls[0][1].isidentifier():
         return None
     lines = source.split("\n")
-    check = "\n".join(lines[body[-1].lineno - 1:]).rstrip().rstrip(";")
+    check = "\n".join(lines[body[-1].lineno - 1 :]).rstrip().rstrip(";")
     if not isinstance(body[-1], ast.Expr) or not isinstance(body[-1].value, ast.Call) or check_calls(check) != calls:
         return None
-    return "\n".join(lines[:body[-1].lineno - 1]).rstrip(), f"{check}.points"
+    return "\n".join(lines[: body[-1].lineno - 1]).rstrip(), f"{check}.points"
 
 
 # --- the copy to hand out ----------------------------------------------------------------------------------------
@@ -184,22 +187,44 @@ def student_notebook(chapter: Chapter, others: set[str]) -> str:
             cell["source"] = _LINK.sub(lambda link: link[0] if link[2] in others else link[1], cell["source"])
             cell["source"] = _SOLUTIONS.sub("", cell["source"])
         if "solutions/" in cell["source"]:
-            raise CourseError(f"chapter {chapter.name} speaks of its solutions in cell {number + 1}; write "
-                              f"\"The solutions are in `solutions/{chapter.path.name}`.\", so that it can be left out")
+            raise CourseError(
+                f"chapter {chapter.name} speaks of its solutions in cell {number + 1}; write "
+                f'"The solutions are in `solutions/{chapter.path.name}`.", so that it can be left out'
+            )
         parts = split_exercise(cell["source"]) if cell["cell_type"] == "code" else None
         if parts is None or check_calls(parts[1])[0][0] not in exercises:
             cells.append(cell)
             continue
         name = check_calls(parts[1])[0][0].replace(".", "-")
-        locked = {"schema_version": 3, "grade": True, "grade_id": name, "locked": True, "points": 1,
-                  "solution": False, "task": False}
+        locked = {
+            "schema_version": 3,
+            "grade": True,
+            "grade_id": name,
+            "locked": True,
+            "points": 1,
+            "solution": False,
+            "task": False,
+        }
         cells.append({**cell, "source": parts[0]})
-        cells.append({**cell, "source": parts[1], "id": f"{cell['id'][:50]}-check",
-                      "metadata": {"nbgrader": locked, "deletable": False, "editable": False}})
-    metadata = {key: notebook["metadata"][key] for key in ("kernelspec", "language_info", "tutorial")
-                if key in notebook["metadata"]}
-    made = {"cells": cells, "metadata": metadata, "nbformat": 4,
-            "nbformat_minor": max(5, notebook.get("nbformat_minor", 5))}
+        cells.append(
+            {
+                **cell,
+                "source": parts[1],
+                "id": f"{cell['id'][:50]}-check",
+                "metadata": {"nbgrader": locked, "deletable": False, "editable": False},
+            }
+        )
+    metadata = {
+        key: notebook["metadata"][key]
+        for key in ("kernelspec", "language_info", "tutorial")
+        if key in notebook["metadata"]
+    }
+    made = {
+        "cells": cells,
+        "metadata": metadata,
+        "nbformat": 4,
+        "nbformat_minor": max(5, notebook.get("nbformat_minor", 5)),
+    }
     return nbformat.writes(nbformat.from_dict(made)) + "\n"
 
 
@@ -276,19 +301,33 @@ def add_grade(parser) -> None:
     """Declare what ``tutorial grade`` takes."""
     from tutorial_lib.course.command import positive, whole_number
 
-    parser.add_argument("paths", metavar="DIR", nargs="+", type=Path,
-                        help="DIR/STUDENT/*.ipynb, DIR/STUDENT/ASSIGNMENT/*.ipynb, DIR/STUDENT.ipynb, or one notebook")
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("grades"),
-                        help="the folder of the table (default: grades)")
-    parser.add_argument("--chapter", metavar="CHAPTER", action="append", default=[],
-                        help="grade this chapter only (may be given again)")
+    parser.add_argument(
+        "paths",
+        metavar="DIR",
+        nargs="+",
+        type=Path,
+        help="DIR/STUDENT/*.ipynb, DIR/STUDENT/ASSIGNMENT/*.ipynb, DIR/STUDENT.ipynb, or one notebook",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path("grades"), help="the folder of the table (default: grades)"
+    )
+    parser.add_argument(
+        "--chapter", metavar="CHAPTER", action="append", default=[], help="grade this chapter only (may be given again)"
+    )
     parser.add_argument("--jobs", metavar="N", type=whole_number, default=1, help="notebooks at a time")
-    parser.add_argument("--timeout", metavar="S", type=positive, default=60.0,
-                        help="seconds for one exercise (default: 60)")
-    parser.add_argument("--memory", metavar="MIB", type=positive, default=2048.0,
-                        help="memory for one notebook (default: 2048)")
-    parser.add_argument("--output-limit", metavar="CHARACTERS", type=whole_number, default=10_000_000,
-                        help="what a cell may print (default: 10000000)")
+    parser.add_argument(
+        "--timeout", metavar="S", type=positive, default=60.0, help="seconds for one exercise (default: 60)"
+    )
+    parser.add_argument(
+        "--memory", metavar="MIB", type=positive, default=2048.0, help="memory for one notebook (default: 2048)"
+    )
+    parser.add_argument(
+        "--output-limit",
+        metavar="CHARACTERS",
+        type=whole_number,
+        default=10_000_000,
+        help="what a cell may print (default: 10000000)",
+    )
     parser.add_argument("--fresh", action="store_true", help="grade also what is done and unchanged")
 
 
@@ -306,11 +345,20 @@ def grade(options) -> int:
     found = submissions(options.paths, {path.stem for path in known})
     limits = {"timeout": options.timeout, "memory": options.memory, "output": options.output_limit}
     try:
-        rows = grade_all(found, notebooks=notebooks, out=options.out, limits=limits, jobs=options.jobs,
-                         fresh=options.fresh, wanted=wanted)
+        rows = grade_all(
+            found,
+            notebooks=notebooks,
+            out=options.out,
+            limits=limits,
+            jobs=options.jobs,
+            fresh=options.fresh,
+            wanted=wanted,
+        )
     except KeyboardInterrupt:
-        print(f"\ntutorial: interrupted. What is graded is kept in {options.out}; the same command goes on.",
-              file=sys.stderr)
+        print(
+            f"\ntutorial: interrupted. What is graded is kept in {options.out}; the same command goes on.",
+            file=sys.stderr,
+        )
         return 130
     print(f"\n{len(rows)} row{'s' * (len(rows) != 1)} in {options.out / 'grades.csv'}")
     return 0
@@ -366,8 +414,17 @@ def _without_chapter(stem: str, chapters: set[str]) -> str:
     return stem
 
 
-def grade_all(found: list[Submission], *, notebooks: Path, out: Path, limits: dict, jobs: int = 1, fresh: bool = False,
-              wanted: set[str] | None = None, stream=None) -> list[dict]:
+def grade_all(
+    found: list[Submission],
+    *,
+    notebooks: Path,
+    out: Path,
+    limits: dict,
+    jobs: int = 1,
+    fresh: bool = False,
+    wanted: set[str] | None = None,
+    stream=None,
+) -> list[dict]:
     """Grade what is new or changed, keep the rest, and write the table.
 
     Args:
@@ -404,8 +461,15 @@ def grade_all(found: list[Submission], *, notebooks: Path, out: Path, limits: di
         if rows:
             print(f"{len(rows)} unchanged since they were graded", file=stream, flush=True)
         _write_table(out, found, rows, wanted)
-        orders = [{"file": str(one.path.resolve()), "notebooks": str(Path(notebooks).resolve()), **limits,
-                   "wanted": sorted(wanted) if wanted is not None else None} for one in todo]
+        orders = [
+            {
+                "file": str(one.path.resolve()),
+                "notebooks": str(Path(notebooks).resolve()),
+                **limits,
+                "wanted": sorted(wanted) if wanted is not None else None,
+            }
+            for one in todo
+        ]
         for number, (place, key, row) in enumerate(_work(todo, orders, course, jobs, limits), 1):
             one = todo[place]
             row = {"student": one.student, "file": one.shown, **row, "key": key}
@@ -479,8 +543,13 @@ class _Worker:
         os.makedirs(self.folder, exist_ok=True)
         environment = {**kernel_environment(self.jobs), "TMPDIR": self.folder}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tutorial_lib.course.grading"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=environment, start_new_session=True)
+            [sys.executable, "-m", "tutorial_lib.course.grading"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
 
     def end(self) -> None:
         from tutorial_lib.course.grading import end_strays
@@ -505,8 +574,9 @@ class _Worker:
             self.end()
 
 
-def _work(todo: list[Submission], orders: list[dict], course: str, jobs: int,
-          limits: dict) -> Iterator[tuple[int, str, dict]]:
+def _work(
+    todo: list[Submission], orders: list[dict], course: str, jobs: int, limits: dict
+) -> Iterator[tuple[int, str, dict]]:
     """Let workers grade, and yield each row with its place and the key of the file that was graded."""
     waiting: queue.Queue = queue.Queue()
     done: queue.Queue = queue.Queue()
@@ -528,8 +598,16 @@ def _work(todo: list[Submission], orders: list[dict], course: str, jobs: int,
                 row = worker.row(orders[place])
             except Exception as error:
                 row = {"status": "failed", "note": f"the grader failed: {error}"}
-            empty = {"chapter": "", "number": None, "note": "", "points": 0, "out_of": 0, "exercises": [],
-                     "seconds": round(time.perf_counter() - start, 2), "peak_mib": 0.0}
+            empty = {
+                "chapter": "",
+                "number": None,
+                "note": "",
+                "points": 0,
+                "out_of": 0,
+                "exercises": [],
+                "seconds": round(time.perf_counter() - start, 2),
+                "peak_mib": 0.0,
+            }
             done.put((place, key, empty | row))
 
     threads = [threading.Thread(target=loop, args=(worker,), daemon=True) for worker in workers]
@@ -561,8 +639,11 @@ def _write_table(out: Path, found: list[Submission], rows: dict[Submission, dict
     table.writerow(COLUMNS)
     for row in _shown(found, rows, wanted):
         exercises = "; ".join(f"{_short(one['exercise'])} {one['status']}" for one in row["exercises"])
-        hints = [f"{_short(one['exercise'])}: {' '.join(one['message'].split())}" for one in row["exercises"]
-                 if one["message"]]
+        hints = [
+            f"{_short(one['exercise'])}: {' '.join(one['message'].split())}"
+            for one in row["exercises"]
+            if one["message"]
+        ]
         values = {**row, "exercises": exercises, "hints": " | ".join([*filter(None, [row["note"]]), *hints])}
         table.writerow([_cell(values[name]) for name in COLUMNS])
     # The mark at the head tells spreadsheets that the rest is UTF-8.

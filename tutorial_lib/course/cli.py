@@ -71,28 +71,49 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, do, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        sub.add_argument("--notebooks", metavar="DIR", type=Path,
-                         help="the folder of chapters (default: the nearest notebooks/ from here upwards)")
+        sub.add_argument(
+            "--notebooks",
+            metavar="DIR",
+            type=Path,
+            help="the folder of chapters (default: the nearest notebooks/ from here upwards)",
+        )
         sub.set_defaults(do=do)
         return sub
 
     def out(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--out", metavar="DIR", type=Path,
-                         help="the folder of results and report (default: runs/latest beside notebooks/)")
+        sub.add_argument(
+            "--out",
+            metavar="DIR",
+            type=Path,
+            help="the folder of results and report (default: runs/latest beside notebooks/)",
+        )
 
     def running(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("chapters", metavar="CHAPTER", nargs="*",
-                         help="01, 1, 01_mixup, mixup, or a notebook's path; all if none is named")
-        sub.add_argument("--jobs", metavar="N", type=whole_number, default=1,
-                         help="chapters at a time; they share the threads")
-        sub.add_argument("--timeout", metavar="S", type=positive, default=1800.0,
-                         help="seconds for one chapter (default: 1800)")
+        sub.add_argument(
+            "chapters",
+            metavar="CHAPTER",
+            nargs="*",
+            help="01, 1, 01_mixup, mixup, or a notebook's path; all if none is named",
+        )
+        sub.add_argument(
+            "--jobs", metavar="N", type=whole_number, default=1, help="chapters at a time; they share the threads"
+        )
+        sub.add_argument(
+            "--timeout", metavar="S", type=positive, default=1800.0, help="seconds for one chapter (default: 1800)"
+        )
 
     out(command("list", _list, "list the chapters: question, time, status of the last run"))
     sub = command("run", _run, "run chapters and write the report; what is finished and unchanged is kept")
     running(sub)
-    sub.add_argument("-p", "--parameter", metavar=("NAME", "VALUE"), nargs=2, action="append", default=[],
-                     help="set one of the chapter's parameters")
+    sub.add_argument(
+        "-p",
+        "--parameter",
+        metavar=("NAME", "VALUE"),
+        nargs=2,
+        action="append",
+        default=[],
+        help="set one of the chapter's parameters",
+    )
     sub.add_argument("--fresh", action="store_true", help="redo also what is finished")
     out(sub)
     out(command("claims", _claims, "print all claims and verdicts of the last run"))
@@ -144,8 +165,16 @@ def _claims(options) -> int:
     summary = read_json(_out(options) / "summary.json")
     if summary is None or summary.get("schema") != 1:
         raise CourseError(f"no run in {_out(options)} yet: start one with tutorial run")
-    rows = [(claim["chapter"], claim["statement"], interval(claim), count_seeds(claim),
-             f"{VERDICTS.get(claim['verdict'], '?')} {claim['verdict']}") for claim in all_claims(summary)]
+    rows = [
+        (
+            claim["chapter"],
+            claim["statement"],
+            interval(claim),
+            count_seeds(claim),
+            f"{VERDICTS.get(claim['verdict'], '?')} {claim['verdict']}",
+        )
+        for claim in all_claims(summary)
+    ]
     _table(("chapter", "claim", "effect [95 % interval]", "seeds", "verdict"), rows, stretch=1)
     print(headline(summary))
     return 0
@@ -164,8 +193,16 @@ def _run(options) -> int:
     again = "tutorial run does only what is missing" + (f" (with --out {options.out})" if options.out else "")
     try:
         with terminated_like_interrupted():
-            summary = run(chapters, out=out, parameters=parameters, parallel=options.jobs, timeout=options.timeout,
-                          fresh=options.fresh, others=others, show=display(sys.stdout))
+            summary = run(
+                chapters,
+                out=out,
+                parameters=parameters,
+                parallel=options.jobs,
+                timeout=options.timeout,
+                fresh=options.fresh,
+                others=others,
+                show=display(sys.stdout),
+            )
     except DiskError as error:
         print(f"tutorial: {error}. Chapters already finished are kept; make room, then {again}.", file=sys.stderr)
         return 1

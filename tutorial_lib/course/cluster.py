@@ -78,20 +78,33 @@ def run_one(point: tuple, job: dict) -> dict:
             status = "failed" if "error" in answer else "ok"
         except Stopped as stopped:
             status, began = stopped.how, time.time()
-            answer = {"error": {"type": stopped.how, "message": stopped.message, "traceback": ""},
-                      "seconds": time.perf_counter() - start, "started": began - (time.perf_counter() - start),
-                      "pid": experimenter.process.pid}
-    return {"status": status, "scores": answer.get("scores", {}), "error": answer.get("error"),
-            "seconds": round(answer["seconds"], 6), "started": round(answer["started"], 3), "pid": answer["pid"],
-            "host": identity()["host"], "worker": _address(), "versions": versions}
+            answer = {
+                "error": {"type": stopped.how, "message": stopped.message, "traceback": ""},
+                "seconds": time.perf_counter() - start,
+                "started": began - (time.perf_counter() - start),
+                "pid": experimenter.process.pid,
+            }
+    return {
+        "status": status,
+        "scores": answer.get("scores", {}),
+        "error": answer.get("error"),
+        "seconds": round(answer["seconds"], 6),
+        "started": round(answer["started"], 3),
+        "pid": answer["pid"],
+        "host": identity()["host"],
+        "worker": _address(),
+        "versions": versions,
+    }
 
 
 @contextmanager
 def _experimenter(job: dict) -> Iterator[Experimenter]:
     if identity()["source"] != job["source"]:
         ours, theirs = job["source"][:12], identity()["source"][:12]
-        raise WorkerUnfit(f"worker {_address()} on {identity()['host']} has other sources of tutorial-lib ({theirs}) "
-                          f"than this client ({ours}): install the same there, or start again if they were edited")
+        raise WorkerUnfit(
+            f"worker {_address()} on {identity()['host']} has other sources of tutorial-lib ({theirs}) "
+            f"than this client ({ours}): install the same there, or start again if they were edited"
+        )
     every, idle = _POOLS.setdefault(job["id"], (set(), []))
     experimenter = None
     with suppress(IndexError):
@@ -116,8 +129,9 @@ def _load(experimenter: Experimenter, job: dict, name: str) -> dict:
     try:
         return experimenter.load(name, job["sets"][name])
     except Stopped as stopped:
-        raise WorkerUnfit(f"chapter {job['program']['chapter']} cannot be loaded on {identity()['host']}: "
-                          f"{stopped.message}") from None
+        raise WorkerUnfit(
+            f"chapter {job['program']['chapter']} cannot be loaded on {identity()['host']}: {stopped.message}"
+        ) from None
 
 
 def dask_setup(worker) -> None:
@@ -144,8 +158,9 @@ def check_installed() -> None:
     """Raise a CourseError if what a sweep needs is not installed."""
     missing = [name for name in ("distributed", "pyarrow") if installed(name) == "missing"]
     if missing:
-        raise CourseError(f"a sweep needs {' and '.join(missing)}, not installed here: "
-                          'pip install -e ".[course,cluster]"')
+        raise CourseError(
+            f'a sweep needs {" and ".join(missing)}, not installed here: pip install -e ".[course,cluster]"'
+        )
 
 
 @contextmanager
@@ -167,9 +182,16 @@ def connect(scheduler: str | None, *, workers: int) -> Iterator[Any]:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if scheduler is None:
         # Memory belongs to the experimenters, and the workers' own limits do not see it.
-        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1",
-                               dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL,
-                               preload=["tutorial_lib.course.cluster"])
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+            preload=["tutorial_lib.course.cluster"],
+        )
         try:
             with Client(cluster, set_as_default=False) as client:
                 yield client
@@ -243,8 +265,11 @@ def check_workers(client, addresses: Iterable[str] | None = None) -> list[dict]:
         elif "missing" in theirs:
             differ.append(f"{address} on {theirs['host']} has no tutorial-lib of this version ({theirs['missing']})")
         elif theirs["source"] != ours["source"]:
-            what = (f"version {theirs['package']}" if theirs["package"] != ours["package"]
-                    else f"other sources ({theirs['source'][:12]}, here {ours['source'][:12]})")
+            what = (
+                f"version {theirs['package']}"
+                if theirs["package"] != ours["package"]
+                else f"other sources ({theirs['source'][:12]}, here {ours['source'][:12]})"
+            )
             differ.append(f"{address} on {theirs['host']} has {what}")
     if differ:
         shown = "; ".join(differ[:5]) + (f"; and {len(differ) - 5} more" if len(differ) > 5 else "")
@@ -310,8 +335,13 @@ def run_all(client, job: dict, points: Iterable[tuple], *, threads: int) -> Iter
                 batch = list(itertools.islice(points, window - len(waiting)))
                 exhausted = len(batch) < window - len(waiting)
                 if batch:
-                    futures = client.map(run_one, [point for _, point in batch], job=prepared, pure=False,
-                                         key=[f"run-{token}-{place}" for place, _ in batch])
+                    futures = client.map(
+                        run_one,
+                        [point for _, point in batch],
+                        job=prepared,
+                        pure=False,
+                        key=[f"run-{token}-{place}" for place, _ in batch],
+                    )
                     waiting.update({future.key: (place, future) for future, (place, _) in zip(futures, batch)})
                     arriving.update(futures)
             if not waiting:
@@ -327,8 +357,9 @@ def run_all(client, job: dict, points: Iterable[tuple], *, threads: int) -> Iter
                     threads = sum(worker["nthreads"] for worker in scheduler_workers(client).values()) or threads
                 # A result that was lost with its worker and failed when it was made again comes by no other way.
                 came += [(future, None) for _, future in waiting.values() if future.status == "error"]
-            yield [(waiting.pop(future.key)[0], _row(future, result)) for future, result in came
-                   if future.key in waiting] or None
+            yield [
+                (waiting.pop(future.key)[0], _row(future, result)) for future, result in came if future.key in waiting
+            ] or None
     finally:
         with suppress(Exception):
             if waiting and alive(client):
@@ -357,6 +388,14 @@ def _row(future, result) -> dict:
 
 def _killed(error) -> dict:
     message = f"the worker died each time it was on this run, last {error.last_worker.address}"
-    return {"status": "killed", "scores": {}, "error": {"type": "killed", "message": message, "traceback": ""},
-            "seconds": None, "started": None, "pid": None, "host": None, "worker": error.last_worker.address,
-            "versions": {}}
+    return {
+        "status": "killed",
+        "scores": {},
+        "error": {"type": "killed", "message": message, "traceback": ""},
+        "seconds": None,
+        "started": None,
+        "pid": None,
+        "host": None,
+        "worker": error.last_worker.address,
+        "versions": {},
+    }

@@ -62,25 +62,47 @@ def _kind(name: str, before: str, address: str, after: str, write: Callable[[Sou
     return _Kind(name, re.compile(pattern.encode(), re.MULTILINE), write)
 
 
-_ONE_PLACE = _kind("Source", r"^Source *= *[\"']", r"https://github\.com/REPO(?:/tree/REF)?", r"/?[\"']",
-                   lambda to: f"https://github.com/{to.repo}/tree/{to.ref}")
-_SETUP = _kind("set-up line", rf"{_PACKAGE}(?:\[[\w,-]*\])? @ git\+", r"https://github\.com/REPO(?:@REF)?",
-               r"(?![\w./@+-])", lambda to: f"https://github.com/{to.repo}@{to.ref}")
+_ONE_PLACE = _kind(
+    "Source",
+    r"^Source *= *[\"']",
+    r"https://github\.com/REPO(?:/tree/REF)?",
+    r"/?[\"']",
+    lambda to: f"https://github.com/{to.repo}/tree/{to.ref}",
+)
+_SETUP = _kind(
+    "set-up line",
+    rf"{_PACKAGE}(?:\[[\w,-]*\])? @ git\+",
+    r"https://github\.com/REPO(?:@REF)?",
+    r"(?![\w./@+-])",
+    lambda to: f"https://github.com/{to.repo}@{to.ref}",
+)
 # A branch may hold slashes; the notebook's own name tells where it ends.
-_BADGE = _kind("badge", r"https://colab\.research\.google\.com/github/", "REPO/blob/REF",
-               r"/(?P<file>notebooks/(?:solutions/)?[^/\s\"'()<>\\]+\.ipynb)(?![\w./-])",
-               lambda to: f"{to.repo}/blob/{to.ref}")
+_BADGE = _kind(
+    "badge",
+    r"https://colab\.research\.google\.com/github/",
+    "REPO/blob/REF",
+    r"/(?P<file>notebooks/(?:solutions/)?[^/\s\"'()<>\\]+\.ipynb)(?![\w./-])",
+    lambda to: f"{to.repo}/blob/{to.ref}",
+)
 # In Binder's address the branch is one part of the path.
-_BINDER = _kind("Binder link", r"https://mybinder\.org/v2/gh/", r"REPO/(?P<ref>[\w.%+-]+)",
-                r"(?=\?(?:lab|url)path=[\w./%-]*notebooks)", lambda to: f"{to.repo}/{quote(to.ref, safe='')}")
+_BINDER = _kind(
+    "Binder link",
+    r"https://mybinder\.org/v2/gh/",
+    r"REPO/(?P<ref>[\w.%+-]+)",
+    r"(?=\?(?:lab|url)path=[\w./%-]*notebooks)",
+    lambda to: f"{to.repo}/{quote(to.ref, safe='')}",
+)
 _KINDS = (_SETUP, _BADGE, _BINDER)
 
 
 def add_colab(parser) -> None:
     """Declare what ``tutorial colab`` takes."""
-    parser.add_argument("--repo", metavar="OWNER/NAME[@REF]",
-                        help="where the course lies on GitHub; REF is a branch, tag or commit (default: main). "
-                             "Without --repo: say where it points now, and whether all agree")
+    parser.add_argument(
+        "--repo",
+        metavar="OWNER/NAME[@REF]",
+        help="where the course lies on GitHub; REF is a branch, tag or commit (default: main). "
+        "Without --repo: say where it points now, and whether all agree",
+    )
 
 
 def colab(options) -> int:
@@ -140,8 +162,9 @@ def course_files(notebooks: str | Path) -> list[Path]:
         except ValueError as error:
             raise CourseError(f"{project} cannot be read: {error}") from None
         if ours and not _ONE_PLACE.pattern.search(data):
-            raise CourseError(f'{project} has no line Source = "https://github.com/OWNER/NAME/tree/BRANCH" '
-                              "in [project.urls]")
+            raise CourseError(
+                f'{project} has no line Source = "https://github.com/OWNER/NAME/tree/BRANCH" in [project.urls]'
+            )
         if ours:
             files.insert(0, project)
     return files
@@ -165,10 +188,16 @@ def parse_source(text: str) -> Source:
     if not at:
         return Source(repo)
     parts = ref.split("/")
-    if (not re.fullmatch(_REF, ref) or ".." in ref or ref.startswith("-")
-            or any(not part or part.startswith(".") or part.endswith((".", ".lock")) for part in parts)):
-        raise CourseError(f"--repo {text!r}: {ref!r} is no branch, tag or commit that an address can hold "
-                          "(letters, digits, and . _ + - / inside)")
+    if (
+        not re.fullmatch(_REF, ref)
+        or ".." in ref
+        or ref.startswith("-")
+        or any(not part or part.startswith(".") or part.endswith((".", ".lock")) for part in parts)
+    ):
+        raise CourseError(
+            f"--repo {text!r}: {ref!r} is no branch, tag or commit that an address can hold "
+            "(letters, digits, and . _ + - / inside)"
+        )
     return Source(repo, ref)
 
 

@@ -33,16 +33,22 @@ def examine(*, out: Path | None = None, notebooks: Path | None = None, stream=No
     for mark, what, found, remedy in _findings(out, notebooks):
         able = able and mark != "✗"
         print(f"{mark} {what:<14} {found}" + (f"  →  {remedy}" if remedy else ""), file=stream, flush=True)
-    print("\nThe course can run: tutorial run" if able else
-          "\nThe course cannot run yet: see the lines marked ✗.", file=stream)
+    print(
+        "\nThe course can run: tutorial run" if able else "\nThe course cannot run yet: see the lines marked ✗.",
+        file=stream,
+    )
     return 0 if able else 1
 
 
 def _findings(out: Path | None, notebooks: Path | None) -> Iterator[tuple[str, str, str, str]]:
     new_enough = sys.version_info >= (3, 11)
     version = ".".join(map(str, sys.version_info[:3]))
-    yield ("✓" if new_enough else "✗", "Python", f"{version} ({sys.executable})",
-           "" if new_enough else "install Python 3.11 or newer")
+    yield (
+        "✓" if new_enough else "✗",
+        "Python",
+        f"{version} ({sys.executable})",
+        "" if new_enough else "install Python 3.11 or newer",
+    )
     yield from _packages()
     yield _device()
     yield _threads()
@@ -50,8 +56,12 @@ def _findings(out: Path | None, notebooks: Path | None) -> Iterator[tuple[str, s
     try:
         notebooks = notebooks or find_notebooks()
         files = chapter_files(notebooks)
-        yield ("✓" if files else "✗", "chapters", f"{len(files)} in {notebooks}",
-               "" if files else "name their folder with --notebooks DIR")
+        yield (
+            "✓" if files else "✗",
+            "chapters",
+            f"{len(files)} in {notebooks}",
+            "" if files else "name their folder with --notebooks DIR",
+        )
         for path in files:
             try:
                 read_chapter(path)
@@ -150,8 +160,12 @@ def _data() -> Iterator[tuple[str, str, str, str]]:
         if path.is_file():
             yield "✓", f"data: {name}", f"prepared, {path.stat().st_size / 2**20:.0f} MiB", ""
         else:
-            yield ("·", f"data: {name}", "not prepared (chapters use built-in data without it)",
-                   f"python -m data_scripts {name}")
+            yield (
+                "·",
+                f"data: {name}",
+                "not prepared (chapters use built-in data without it)",
+                f"python -m data_scripts {name}",
+            )
     yield _room("data", data_folder())
 
 
@@ -162,5 +176,9 @@ def _room(what: str, folder: Path) -> tuple[str, str, str, str]:
         remedy = "set TUTORIAL_DATA" if what == "data" else "name another folder with --out DIR"
         return "·" if what == "data" else "✗", f"room: {what}", f"{there} cannot be written", remedy
     enough = free >= ROOM
-    return ("✓" if enough else "✗", f"room: {what}", f"{free / 2**30:.1f} GiB free for {folder}",
-            "" if enough else "make at least 1 GiB free")
+    return (
+        "✓" if enough else "✗",
+        f"room: {what}",
+        f"{free / 2**30:.1f} GiB free for {folder}",
+        "" if enough else "make at least 1 GiB free",
+    )

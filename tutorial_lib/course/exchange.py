@@ -26,8 +26,20 @@ MAX_MESSAGE = 64 * 2**20
 MAX_TEXT = 2000
 _PLAIN = (bool, int, float, str)
 _MUTABLE = ("list", "dict", "set", "array", "tensor", "random", "generator", "rng")
-_DTYPES = {"bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64",
-           "complex64", "complex128"}
+_DTYPES = {
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+}
 
 
 class Gone(BaseException):
@@ -105,8 +117,12 @@ class _Codec:
             return None
         flat = value.detach().cpu().contiguous().reshape(-1)
         data = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
-        coded = {"t": "tensor", "dtype": str(value.dtype).removeprefix("torch."), "shape": list(value.shape),
-                 "v": _pack(data)}
+        coded = {
+            "t": "tensor",
+            "dtype": str(value.dtype).removeprefix("torch."),
+            "shape": list(value.shape),
+            "v": _pack(data),
+        }
         if tracked is not None and value.requires_grad:
             tracked.append(value)
             coded["grad"] = len(tracked) - 1
@@ -280,9 +296,14 @@ def _report(error: BaseException) -> dict:
     frames = traceback.extract_tb(error.__traceback__)
     frames = [frame for frame in frames if frame.filename != __file__] or frames
     last = frames[-1] if frames else None
-    return {"is": "raise", "type": type(error).__name__[:80], "bases": [base.__name__ for base in type(error).__mro__],
-            "text": _safe(str, error)[:MAX_TEXT], "number": last.lineno if last else 0,
-            "line": (last.line or "…")[:300] if last else "…"}
+    return {
+        "is": "raise",
+        "type": type(error).__name__[:80],
+        "bases": [base.__name__ for base in type(error).__mro__],
+        "text": _safe(str, error)[:MAX_TEXT],
+        "number": last.lineno if last else 0,
+        "line": (last.line or "…")[:300] if last else "…",
+    }
 
 
 def _call(codec: _Codec, request: dict, graphs: list) -> dict:
@@ -308,8 +329,13 @@ def _gradient(codec: _Codec, request: dict, graphs: list) -> dict:
     inputs, outputs = graphs[request["graph"]]
     gradients = [codec.decode(part) for part in request["gradients"]]
     pairs = [(output, gradient) for output, gradient in zip(outputs, gradients) if gradient is not None]
-    found = torch.autograd.grad([output for output, _ in pairs], inputs, [gradient for _, gradient in pairs],
-                                allow_unused=True, retain_graph=True)
+    found = torch.autograd.grad(
+        [output for output, _ in pairs],
+        inputs,
+        [gradient for _, gradient in pairs],
+        allow_unused=True,
+        retain_graph=True,
+    )
     return {"is": "gradients", "value": [codec.encode(gradient) for gradient in found]}
 
 
@@ -354,8 +380,14 @@ class Asker:
 
     def _call(self, number: int, args: tuple, kwargs: dict) -> Any:
         inputs: list = []
-        self.end.send({"do": "call", "f": number, "args": [self.codec.encode(part, inputs) for part in args],
-                       "kwargs": {name: self.codec.encode(part, inputs) for name, part in kwargs.items()}})
+        self.end.send(
+            {
+                "do": "call",
+                "f": number,
+                "args": [self.codec.encode(part, inputs) for part in args],
+                "kwargs": {name: self.codec.encode(part, inputs) for name, part in kwargs.items()},
+            }
+        )
         reply = self._ask("return")
         after = reply.get("after")
         for old, new in zip((*args, *kwargs.values()), after if isinstance(after, list) else []):
@@ -381,8 +413,13 @@ class Asker:
 
             @staticmethod
             def backward(context, *gradients):
-                self.end.send({"do": "gradient", "graph": reply["graph"],
-                               "gradients": [self.codec.encode(part) for part in gradients]})
+                self.end.send(
+                    {
+                        "do": "gradient",
+                        "graph": reply["graph"],
+                        "gradients": [self.codec.encode(part) for part in gradients],
+                    }
+                )
                 return tuple(self.codec.decode(part) for part in self._ask("gradients")["value"])
 
         return dict(zip(numbers, Remote.apply(*inputs)))

@@ -102,8 +102,9 @@ def read_program(chapter: Chapter, experiment: str | None = None) -> Program:
         if name is not None or "experiment" in tags[index]:
             found.setdefault(name or cells[index].get("id") or f"cell {index + 1}", index)
     if not found:
-        raise CourseError(f"chapter {chapter.name} has no experiment to sweep: no cell calls "
-                          "compare(run, methods, seeds)")
+        raise CourseError(
+            f"chapter {chapter.name} has no experiment to sweep: no cell calls compare(run, methods, seeds)"
+        )
     if experiment is not None and experiment not in found:
         raise CourseError(f"chapter {chapter.name} has no experiment {experiment!r}; it has {', '.join(found)}")
     tagged = [name for name, index in found.items() if "experiment" in tags[index]]
@@ -113,8 +114,14 @@ def read_program(chapter: Chapter, experiment: str | None = None) -> Program:
     if parameters is not None and parameters < wanted[0]:
         wanted.append(parameters)
     slice_ = needed(sources, wanted)
-    return Program(chapter.name, experiment, str(chapter.path.resolve().parent), tuple(sources[i] for i in slice_),
-                   tuple(i + 1 for i in slice_), slice_.index(parameters) if parameters in slice_ else None)
+    return Program(
+        chapter.name,
+        experiment,
+        str(chapter.path.resolve().parent),
+        tuple(sources[i] for i in slice_),
+        tuple(i + 1 for i in slice_),
+        slice_.index(parameters) if parameters in slice_ else None,
+    )
 
 
 def _compared(source: str) -> str | None:
@@ -177,9 +184,14 @@ class Call:
                 if place > 1 and known.kind in (known.POSITIONAL_OR_KEYWORD, known.KEYWORD_ONLY):
                     takes[known.name] = None if known.default is known.empty else _shown(known.default)
         seeds = [seed for seed in self.seeds if isinstance(seed, int)]
-        return {"run": getattr(self.run, "__qualname__", "run"), "methods": [*map(_shown, self.methods)],
-                "seeds": seeds, "fixed": {name: _shown(value) for name, value in self.fixed.items()},
-                "takes": takes | {name: _shown(value) for name, value in self.fixed.items()}, "more": more}
+        return {
+            "run": getattr(self.run, "__qualname__", "run"),
+            "methods": [*map(_shown, self.methods)],
+            "seeds": seeds,
+            "fixed": {name: _shown(value) for name, value in self.fixed.items()},
+            "takes": takes | {name: _shown(value) for name, value in self.fixed.items()},
+            "more": more,
+        }
 
 
 class _Shell:
@@ -231,8 +243,10 @@ def load(program: Program, parameters: dict[str, Any]) -> list[Call]:
     for call, before in zip(calls, read):
         late = [name for name, value in before.items() if namespace.get(name) is not value]
         if late:
-            raise RuntimeError(f"code cell {program.numbers[-1]} changes {', '.join(late)}, which {call.run.__name__} "
-                               f"reads, after its call of compare: hand it over, as in compare(…, {late[0]}={late[0]})")
+            raise RuntimeError(
+                f"code cell {program.numbers[-1]} changes {', '.join(late)}, which {call.run.__name__} "
+                f"reads, after its call of compare: hand it over, as in compare(…, {late[0]}={late[0]})"
+            )
     return calls
 
 
@@ -242,7 +256,7 @@ def _execute(source: str, name: str, namespace: dict, instead: dict, calls: list
     body, compares = ast.parse(source, name).body, list(map(_calls_compare, ast.parse(source).body))
     if any(compares):
         # What follows the experiment only shows its table.
-        body = body[:len(compares) - compares[::-1].index(True)]
+        body = body[: len(compares) - compares[::-1].index(True)]
     before = len(calls)
     for statement in body:
         _replace(namespace, instead)
@@ -373,8 +387,10 @@ def main() -> None:
                 loaded[order["set"]] = load(program, order["parameters"])
                 calls = loaded[order["set"]]
                 runs = list({id(call.run): None for call in calls})
-                answer = {"calls": [call.describe() | {"which": runs.index(id(call.run))} for call in calls],
-                          "versions": _versions()}
+                answer = {
+                    "calls": [call.describe() | {"which": runs.index(id(call.run))} for call in calls],
+                    "versions": _versions(),
+                }
                 memory = _Memory()
             except BaseException as error:
                 answer = {"error": describe_error(error)}
@@ -416,9 +432,14 @@ class Experimenter:
         environment |= {name: str(threads) for name in THREADS} if threads else {}
         self.program, self.sets, self.full = program, {}, False
         self.said = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([sys.executable, "-m", "tutorial_lib.course.experiment"], env=environment,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said,
-                                        start_new_session=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tutorial_lib.course.experiment"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
+            start_new_session=True,
+        )
         self.answers: queue.Queue = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -435,8 +456,9 @@ class Experimenter:
             Stopped: if that fails.
         """
         if name not in self.sets:
-            answer = self._ask({"do": "load", "set": name, "program": asdict(self.program), "parameters": parameters},
-                               LOADING)
+            answer = self._ask(
+                {"do": "load", "set": name, "program": asdict(self.program), "parameters": parameters}, LOADING
+            )
             if "error" in answer:
                 error = answer["error"]
                 places = re.findall(r'File "<[^>]*(code cell \d+)>", line (\d+)', error["traceback"])

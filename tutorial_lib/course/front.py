@@ -25,10 +25,15 @@ _COLAB = re.compile(r"https://colab\.research\.google\.com/[^\s)\"']+\.ipynb")
 
 def add_map(parser) -> None:
     """Declare what ``tutorial map`` takes."""
-    parser.add_argument("--out", metavar="DIR", type=Path,
-                        help="the folder of the run (default: runs/latest beside notebooks/)")
-    parser.add_argument("--readme", metavar="FILE", type=Path,
-                        help="the README; docs/ lies beside it (default: README.md beside notebooks/)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="the folder of the run (default: runs/latest beside notebooks/)"
+    )
+    parser.add_argument(
+        "--readme",
+        metavar="FILE",
+        type=Path,
+        help="the README; docs/ lies beside it (default: README.md beside notebooks/)",
+    )
 
 
 def map(options) -> int:
@@ -96,8 +101,10 @@ def measure(out: Path, chapters: list[Chapter]) -> dict:
         raise CourseError(f"the course has changed since {', '.join(stale)} ran: tutorial run, then tutorial map")
     if changed:
         given = ", ".join(f"{name} = {value!r}" for name, value in changed.items())
-        raise CourseError(f"the run in {out} was made with {given}; the map wants the chapters' own parameters "
-                          "(DEVICE may differ): tutorial run")
+        raise CourseError(
+            f"the run in {out} was made with {given}; the map wants the chapters' own parameters "
+            "(DEVICE may differ): tutorial run"
+        )
     if not records:
         raise CourseError(f"the run in {out} holds no chapter: start one with tutorial run")
     machines = {json.dumps([record["versions"], record["device"], _kind(record)]) for record in records}
@@ -147,8 +154,9 @@ def write(measured: dict, readme: Path, notebooks: Path) -> list[Path]:
     if measured["kind"] == "cpu":
         cpu = measured
     else:
-        others = sorted([one for one in others if one["kind"] != measured["kind"]] + [measured],
-                        key=lambda one: one["kind"])
+        others = sorted(
+            [one for one in others if one["kind"] != measured["kind"]] + [measured], key=lambda one: one["kind"]
+        )
     if cpu is None:
         raise CourseError(f"there is no {docs / 'measured.json'} yet: tutorial map of a run on the CPU comes first")
     try:
@@ -204,15 +212,17 @@ def fill(text: str, content: dict[str, str]) -> str:
         opening, closing = rf"^<!-- {name}:[^\n]*-->\r?\n", rf"^<!-- /{name} -->\s*?$"
         first, last = (list(re.finditer(pattern, text, re.MULTILINE)) for pattern in (opening, closing))
         if len(first) != 1 or len(last) != 1 or first[0].end() > last[0].start():
-            raise ValueError(f"expected one line <!-- {name}: … --> and below it one line <!-- /{name} -->, "
-                             f"found {len(first)} and {len(last)}{'' if len(first) != len(last) else ' or the order'}")
-        inside = text[first[0].end():last[0].start()]
+            raise ValueError(
+                f"expected one line <!-- {name}: … --> and below it one line <!-- /{name} -->, "
+                f"found {len(first)} and {len(last)}{'' if len(first) != len(last) else ' or the order'}"
+            )
+        inside = text[first[0].end() : last[0].start()]
         other = re.search(r"<!-- /?\w+[: ]", inside)
         if other:
             raise ValueError(f"the block {name} holds another marker: {other[0]}…")
         end = "\r\n" if first[0][0].endswith("\r\n") else "\n"
         new = lines.replace("\n", end) + end
-        text = text[:first[0].end()] + new + text[last[0].start():]
+        text = text[: first[0].end()] + new + text[last[0].start() :]
     return text
 
 
@@ -264,10 +274,14 @@ def every_claim(measured: dict) -> list[dict]:
 def _claims(cpu: dict) -> str:
     claims = every_claim(cpu)
     number = count(claims)
-    said = (f"{len(claims)} claims, tested on paired seeds: {number['supported']} supported, "
-            f"{number['refuted']} refuted, {number['open']} open")
-    return (f"![The claims of the course with their effects, intervals and verdicts. {said}.](docs/claims.png)\n\n"
-            "*A row shows the chapter's first decided claim, and the verdicts of all. Open: the interval holds zero.*")
+    said = (
+        f"{len(claims)} claims, tested on paired seeds: {number['supported']} supported, "
+        f"{number['refuted']} refuted, {number['open']} open"
+    )
+    return (
+        f"![The claims of the course with their effects, intervals and verdicts. {said}.](docs/claims.png)\n\n"
+        "*A row shows the chapter's first decided claim, and the verdicts of all. Open: the interval holds zero.*"
+    )
 
 
 def _course(cpu: dict) -> str:
@@ -277,8 +291,12 @@ def _course(cpu: dict) -> str:
     # As a first run prints it: what was kept from an earlier run was ok then.
     chapters = [{**chapter, "status": "ok"} for chapter in cpu["chapters"]]
     totals = {"ok": len(chapters), "failed": 0, "timeout": 0, "cached": 0}
-    lines = [*outcomes(chapters), "", headline({"totals": totals, "chapters": chapters}),
-             "Report: runs/latest/index.html"]
+    lines = [
+        *outcomes(chapters),
+        "",
+        headline({"totals": totals, "chapters": chapters}),
+        "Report: runs/latest/index.html",
+    ]
     return "\n".join(["```", *lines, "```", "", f"*{_where(cpu)}.*"])
 
 
@@ -298,19 +316,29 @@ def _device(measured: dict) -> str:
 
 def _map(cpu: dict, others: list[dict], links: dict[str, str]) -> str:
     cores = cpu["machine"]["cores"]
-    heads = ["", "chapter, and its question", f"time on {cores} core{'s' * (cores != 1)}",
-             *(f"time on {_device(other)}" for other in others), "peak memory", "claims"]
+    heads = [
+        "",
+        "chapter, and its question",
+        f"time on {cores} core{'s' * (cores != 1)}",
+        *(f"time on {_device(other)}" for other in others),
+        "peak memory",
+        "claims",
+    ]
     rows = [heads, ["---", "---", "--:", *["--:" for _ in others], "--:", "---"]]
     times = [{chapter["name"]: chapter["seconds"] for chapter in other["chapters"]} for other in others]
     for chapter in cpu["chapters"]:
         name, number = chapter["name"], count(chapter["claims"])
         link = f"&nbsp;·&nbsp;[Colab]({links[name]})" if links.get(name) else ""
-        rows.append([
-            f"{chapter['number']:02d}" if chapter["number"] is not None else "",
-            f"[**{_cell(chapter['title'])}**](notebooks/{name}.ipynb){link}<br>{_cell(chapter['question'])}",
-            _seconds(chapter["seconds"]), *(_seconds(time.get(name)) for time in times),
-            f"{chapter['peak_mib']:.0f}&nbsp;MiB",
-            "&nbsp;".join(f"{VERDICTS[verdict]}&nbsp;{n}" for verdict, n in number.items() if n)])
+        rows.append(
+            [
+                f"{chapter['number']:02d}" if chapter["number"] is not None else "",
+                f"[**{_cell(chapter['title'])}**](notebooks/{name}.ipynb){link}<br>{_cell(chapter['question'])}",
+                _seconds(chapter["seconds"]),
+                *(_seconds(time.get(name)) for time in times),
+                f"{chapter['peak_mib']:.0f}&nbsp;MiB",
+                "&nbsp;".join(f"{VERDICTS[verdict]}&nbsp;{n}" for verdict, n in number.items() if n),
+            ]
+        )
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     return f"{table}\n\n✔ supported · ✘ refuted · ○ open"
 
@@ -332,11 +360,17 @@ def _gpu(cpu: dict, others: list[dict]) -> str:
         pairs = differing(cpu, other)
         same = len(every_claim(other)) - sum(after != "none" for *_, after in pairs)
         total = sum(chapter["seconds"] for chapter in other["chapters"])
-        parts.append(f"{_where(other)}. The course took {total / 60:.0f} minutes; {same} of "
-                     f"{len(every_claim(other))} claims had the CPU's verdict.")
+        parts.append(
+            f"{_where(other)}. The course took {total / 60:.0f} minutes; {same} of "
+            f"{len(every_claim(other))} claims had the CPU's verdict."
+        )
         if pairs:
-            parts.append("\n".join(f"- {chapter}: {_cell(statement)} ({before} on the CPU, {after} there)"
-                                   for chapter, statement, before, after in pairs))
+            parts.append(
+                "\n".join(
+                    f"- {chapter}: {_cell(statement)} ({before} on the CPU, {after} there)"
+                    for chapter, statement, before, after in pairs
+                )
+            )
     return "\n\n".join(parts)
 
 
@@ -347,8 +381,14 @@ def differing(first: dict, second: dict) -> list[tuple[str, str, str, str]]:
         first, second: from ``measure``; a claim that only one of them has shows as ``none`` in the other.
     """
     found = []
-    sides = [{(chapter["name"], claim["statement"]): claim["verdict"] for chapter in side["chapters"]
-              for claim in chapter["claims"]} for side in (first, second)]
+    sides = [
+        {
+            (chapter["name"], claim["statement"]): claim["verdict"]
+            for chapter in side["chapters"]
+            for claim in chapter["claims"]
+        }
+        for side in (first, second)
+    ]
     for key in dict.fromkeys([*sides[0], *sides[1]]):
         one, two = (side.get(key, "none") for side in sides)
         if one != two:

@@ -53,8 +53,18 @@ MAX_WRITTEN = 256 * 2**20
 MAX_PROCESSES = 32
 START_SECONDS = 120.0
 _MODULE = '__import__("tutorial_lib.course.exchange", fromlist=["serve"])'
-_KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "VIRTUAL_ENV", "CONDA_PREFIX", "LD_LIBRARY_PATH",
-         "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+_KEPT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "SYSTEMROOT",
+)
 _ENDED = {
     "timeout": "did not end within {timeout:g} s",
     "memory": "took more than {memory:g} MiB of memory",
@@ -171,8 +181,11 @@ def _pieces(sources: list[str], before: int, expression: str) -> list[int]:
     cells = [*sources[:before], expression]
     found = needed(cells, [before])[:-1]
     name = re.compile(rf"^(def\s+|class\s+)?{re.escape(expression)}\b", re.MULTILINE)
-    broken = [index for index, source in enumerate(sources[:before])
-              if not bound_and_free(source)[0] and name.search(source) and index not in found]
+    broken = [
+        index
+        for index, source in enumerate(sources[:before])
+        if not bound_and_free(source)[0] and name.search(source) and index not in found
+    ]
     # The last one counts, whether or not it can be read: a student meant it to.
     last = [index for index in broken[-1:] if not found or index > max(found)]
     return sorted({*found, *last})
@@ -342,20 +355,35 @@ class Kernel:
         self.pipe, theirs = Pipe()
         self.descriptor = theirs.fileno()
         # What programs write goes nowhere; the kernel would read it and pass it on.
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", file, "--HistoryManager.hist_file=:memory:",
-                   "--IPKernelApp.capture_fd_output=False"]
+        command = [
+            sys.executable,
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            file,
+            "--HistoryManager.hist_file=:memory:",
+            "--IPKernelApp.capture_fd_output=False",
+        ]
         self.process = subprocess.Popen(
-            command, cwd=self.folder / "work", env=_environment(self.folder, limits), start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            pass_fds=[self.descriptor])
+            command,
+            cwd=self.folder / "work",
+            env=_environment(self.folder, limits),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[self.descriptor],
+        )
         theirs.close()
         self.guard.kernel_started(self.process)
         self.client = BlockingKernelClient(connection_file=file, context=self.context)
         self.client.load_connection_file()
         self.client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
         self.guard.deadline = time.monotonic() + START_SECONDS
-        reply = self.run(f"{_MODULE}.prepare(descriptor={self.descriptor}, memory={int(limits.memory * 2**20)}, "
-                         f"output={limits.output}, file_size={MAX_WRITTEN}, processes={_processes()})")
+        reply = self.run(
+            f"{_MODULE}.prepare(descriptor={self.descriptor}, memory={int(limits.memory * 2**20)}, "
+            f"output={limits.output}, file_size={MAX_WRITTEN}, processes={_processes()})"
+        )
         if reply["status"] != "ok":
             raise Ended(f"the kernel could not be made ready: {reply.get('ename')}: {reply.get('evalue')}")
 
@@ -445,8 +473,11 @@ class Kernel:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(5)
             end_strays(self.folder)
-        for part in (self.client and self.client.stop_channels, self.pipe and self.pipe.close,
-                     lambda: self.context.destroy(linger=0)):
+        for part in (
+            self.client and self.client.stop_channels,
+            self.pipe and self.pipe.close,
+            lambda: self.context.destroy(linger=0),
+        ):
             with suppress(Exception):
                 part()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -455,14 +486,26 @@ class Kernel:
 
 def _environment(folder: Path, limits: Limits) -> dict[str, str]:
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    environment.update({
-        "HOME": str(folder / "home"), "USERPROFILE": str(folder / "home"), "TMPDIR": str(folder / "tmp"),
-        "IPYTHONDIR": str(folder / "home"), "JUPYTER_CONFIG_DIR": str(folder / "home"),
-        "XDG_CACHE_HOME": str(folder / "home"), "MPLCONFIGDIR": str(folder / "mpl"), "MPLBACKEND": "Agg",
-        "PYTHONPATH": str(folder / "package"), "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore",
-        "CUDA_VISIBLE_DEVICES": "", "TUTORIAL_HEADLESS": "1", "OMP_NUM_THREADS": str(limits.threads),
-        "OPENBLAS_NUM_THREADS": str(limits.threads), "MKL_NUM_THREADS": str(limits.threads),
-    })
+    environment.update(
+        {
+            "HOME": str(folder / "home"),
+            "USERPROFILE": str(folder / "home"),
+            "TMPDIR": str(folder / "tmp"),
+            "IPYTHONDIR": str(folder / "home"),
+            "JUPYTER_CONFIG_DIR": str(folder / "home"),
+            "XDG_CACHE_HOME": str(folder / "home"),
+            "MPLCONFIGDIR": str(folder / "mpl"),
+            "MPLBACKEND": "Agg",
+            "PYTHONPATH": str(folder / "package"),
+            "PYTHONHASHSEED": "0",
+            "PYTHONWARNINGS": "ignore",
+            "CUDA_VISIBLE_DEVICES": "",
+            "TUTORIAL_HEADLESS": "1",
+            "OMP_NUM_THREADS": str(limits.threads),
+            "OPENBLAS_NUM_THREADS": str(limits.threads),
+            "MKL_NUM_THREADS": str(limits.threads),
+        }
+    )
     return environment
 
 
@@ -526,8 +569,17 @@ def grade(job: dict) -> dict:
     Returns:
         The row: ``chapter``, ``status``, ``note``, ``points``, ``out_of``, ``exercises``, ``seconds``, ``peak_mib``.
     """
-    row = {"chapter": "", "number": None, "status": "ok", "note": "", "points": 0, "out_of": 0, "exercises": [],
-           "seconds": 0.0, "peak_mib": 0.0}
+    row = {
+        "chapter": "",
+        "number": None,
+        "status": "ok",
+        "note": "",
+        "points": 0,
+        "out_of": 0,
+        "exercises": [],
+        "seconds": 0.0,
+        "peak_mib": 0.0,
+    }
     start = time.perf_counter()
     try:
         student, original = _identify(job)
@@ -546,8 +598,13 @@ def grade(job: dict) -> dict:
             status, message = grader.exercise(exercise)
             if exercise.exercise in plan.untouched:
                 status, message = "todo", ""
-            row["exercises"].append({"exercise": exercise.exercise, "status": status,
-                                     "message": "" if status in ("correct", "todo") else plain(message)[:2000]})
+            row["exercises"].append(
+                {
+                    "exercise": exercise.exercise,
+                    "status": status,
+                    "message": "" if status in ("correct", "todo") else plain(message)[:2000],
+                }
+            )
     finally:
         grader.close()
     for reason in ("processes", "timeout", "memory", "output"):
@@ -620,8 +677,9 @@ class _Grader:
             self.reasons.append(reason)
             self.close()
             text = _ENDED.get(reason, reason)
-            return "error", text.format(timeout=self.limits.timeout, memory=self.limits.memory,
-                                        output=self.limits.output)
+            return "error", text.format(
+                timeout=self.limits.timeout, memory=self.limits.memory, output=self.limits.output
+            )
         return status, message
 
     def is_missing_name(self, message: str, pieces: list[int], before: int) -> bool:

@@ -78,8 +78,7 @@ _STYLES = """background-color border border-bottom border-collapse border-left b
  color display font-family font-size font-style font-weight height line-height margin margin-bottom margin-left
  margin-right margin-top max-width min-width padding padding-bottom padding-left padding-right padding-top
  text-align text-decoration vertical-align white-space width""".split()
-_INVISIBLE = re.compile(r"<(style|script|noscript|template|iframe|object)\b.*?(</\1\s*>|\Z)",
-                        re.IGNORECASE | re.DOTALL)
+_INVISIBLE = re.compile(r"<(style|script|noscript|template|iframe|object)\b.*?(</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _LOST_PICTURE = re.compile(r'<img(?![^>]*\ssrc=)(?:[^>]*?\salt="([^"]*)")?[^>]*>')
 _NOTEBOOK_LINK = re.compile(r'(<a [^>]*href=")(?!\w+:|/)([\w.-]+)\.ipynb((?:#[^"]*)?")')
 
@@ -137,9 +136,13 @@ def sanitise(source: str) -> str:
     with warnings.catch_warnings():
         # bleach warns of a style attribute inside MathML and SVG; ours go through the same allow-list.
         warnings.simplefilter("ignore")
-        clean = bleach.clean(_INVISIBLE.sub("", str(source)), tags={*_TAGS, *_MATH_TAGS}, attributes=allowed,
-                             protocols={"http", "https", "mailto", "data"},
-                             css_sanitizer=CSSSanitizer(allowed_css_properties=_STYLES))
+        clean = bleach.clean(
+            _INVISIBLE.sub("", str(source)),
+            tags={*_TAGS, *_MATH_TAGS},
+            attributes=allowed,
+            protocols={"http", "https", "mailto", "data"},
+            css_sanitizer=CSSSanitizer(allowed_css_properties=_STYLES),
+        )
     # A picture from the network (a badge) is not loaded; its words stand in for it.
     return _LOST_PICTURE.sub(lambda match: match[1] or "", clean)
 
@@ -188,8 +191,9 @@ def _exporter(folder: Path):
     @pass_context
     def markdown2html(context, source):
         attachments = context.get("cell", {}).get("attachments", {})
-        renderer = Renderer(escape=False, attachments=attachments, embed_images=True, path=str(folder),
-                            exclude_anchor_links=True)
+        renderer = Renderer(
+            escape=False, attachments=attachments, embed_images=True, path=str(folder), exclude_anchor_links=True
+        )
         return MarkdownWithMath(renderer=renderer).render(source)
 
     exporter = HTMLExporter(template_name="basic", sanitize_html=True, embed_images=True)
@@ -226,8 +230,10 @@ def chapter_page(notebook: dict, record: dict, *, folder: str | Path) -> str:
     head = '<nav><a href="../index.html">← the report</a></nav>'
     if error:
         where = f" in {anchor}" if anchor else ""
-        head += (f'<div class="failure"><strong class="bad">✗ This run ended early{where}:</strong> '
-                 f'<pre>{html.escape(error["message"])}</pre></div>')
+        head += (
+            f'<div class="failure"><strong class="bad">✗ This run ended early{where}:</strong> '
+            f"<pre>{html.escape(error['message'])}</pre></div>"
+        )
     body = _NOTEBOOK_LINK.sub(r"\1\2.html\3", body)
     return page(record["title"], f"{head}<main>{body}</main>", NOTEBOOK_STYLE)
 

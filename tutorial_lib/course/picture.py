@@ -70,9 +70,15 @@ def claims_picture(measured: dict) -> bytes:
                 axes.axhspan(y, y + height, color="#f3f4f6", linewidth=0)
             _row(axes, chapter, y + height / 2, colors)
             y += height
-        axes.text(1.2, y + 0.75, "Dot: the mean paired difference over seeds; bar: its 95 % interval; line: no effect. "
-                  "Right of the line is for the claim. Each row has its own scale.", fontsize=7.2, color="#444444",
-                  va="top")
+        axes.text(
+            1.2,
+            y + 0.75,
+            "Dot: the mean paired difference over seeds; bar: its 95 % interval; line: no effect. "
+            "Right of the line is for the claim. Each row has its own scale.",
+            fontsize=7.2,
+            color="#444444",
+            va="top",
+        )
         figure.canvas.draw()
         picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
     about, file = PngImagePlugin.PngInfo(), io.BytesIO()
@@ -101,11 +107,16 @@ def _head(axes, claims: list[dict], colors: dict[str, str], top: float) -> None:
     x = 46
     for verdict, symbol in _SYMBOLS.items():
         number = sum(claim["verdict"] == verdict for claim in claims)
-        axes.text(x, 1.7, f"{symbol} {number} {verdict}", fontsize=11.5, weight="bold", color=colors[verdict],
-                  va="center")
+        axes.text(
+            x, 1.7, f"{symbol} {number} {verdict}", fontsize=11.5, weight="bold", color=colors[verdict], va="center"
+        )
         x += 20
-    for x, text in ((1.2, "chapter, and its first decided claim"), (48.2, "effect, 95 % interval"),
-                    (64.8, "verdict"), (76.3, "all its claims")):
+    for x, text in (
+        (1.2, "chapter, and its first decided claim"),
+        (48.2, "effect, 95 % interval"),
+        (64.8, "verdict"),
+        (76.3, "all its claims"),
+    ):
         axes.text(x, top - 0.35, text, fontsize=7.5, color="#444444", va="bottom")
     axes.axhline(top, color="#888888", linewidth=0.8)
 
@@ -120,13 +131,28 @@ def _row(axes, chapter: dict, y: float, colors: dict[str, str]) -> None:
         axes.text(3.6, start + 1.15 * line, text, fontsize=8.2, va="center")
     color = colors[claim["verdict"]]
     _strip(axes, claim, y, color)
-    axes.text(64.8, y, f"{_SYMBOLS[claim['verdict']]} {claim['verdict']}", fontsize=8.6, weight="bold", color=color,
-              va="center")
+    axes.text(
+        64.8,
+        y,
+        f"{_SYMBOLS[claim['verdict']]} {claim['verdict']}",
+        fontsize=8.6,
+        weight="bold",
+        color=color,
+        va="center",
+    )
     rows = -(-len(chapter["claims"]) // _MARKS)
     for index, one in enumerate(chapter["claims"]):
         line, place = divmod(index, _MARKS)
-        axes.text(77 + 1.75 * place, y + 1.25 * (line - (rows - 1) / 2), _SYMBOLS[one["verdict"]], fontsize=8.4,
-                  weight="bold", color=colors[one["verdict"]], va="center", ha="center")
+        axes.text(
+            77 + 1.75 * place,
+            y + 1.25 * (line - (rows - 1) / 2),
+            _SYMBOLS[one["verdict"]],
+            fontsize=8.4,
+            weight="bold",
+            color=colors[one["verdict"]],
+            va="center",
+            ha="center",
+        )
 
 
 def _strip(axes, claim: dict, y: float, color: str) -> None:
@@ -136,12 +162,25 @@ def _strip(axes, claim: dict, y: float, color: str) -> None:
         return
     # Zero stands in the middle of every strip: sides can be compared, lengths cannot.
     scale = 7.2 / (max(abs(low), abs(effect), abs(high)) or 1)
-    axes.plot([56.2 + scale * low, 56.2 + scale * high], [y - 0.55, y - 0.55], color=color, linewidth=3.2,
-              solid_capstyle="butt")
-    axes.plot(56.2 + scale * effect, y - 0.55, "o", color=color, markersize=5.5, markeredgecolor="white",
-              markeredgewidth=0.6)
-    axes.text(56.2, y + 1.25, f"{_number(effect)}  [{_number(low)}, {_number(high)}]", fontsize=6.6, color="#444444",
-              va="center", ha="center")
+    axes.plot(
+        [56.2 + scale * low, 56.2 + scale * high],
+        [y - 0.55, y - 0.55],
+        color=color,
+        linewidth=3.2,
+        solid_capstyle="butt",
+    )
+    axes.plot(
+        56.2 + scale * effect, y - 0.55, "o", color=color, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6
+    )
+    axes.text(
+        56.2,
+        y + 1.25,
+        f"{_number(effect)}  [{_number(low)}, {_number(high)}]",
+        fontsize=6.6,
+        color="#444444",
+        va="center",
+        ha="center",
+    )
 
 
 def _number(value: float) -> str:

@@ -30,8 +30,10 @@ def outcome(record: dict) -> str:
     >>> outcome({"status": "ok", "seconds": 3.21, "peak_mib": 210.4, "claims": []})
     '✓ ok       3.2 s        210 MiB'
     """
-    line = (f"{SYMBOLS[record['status']]} {record['status']:<7}  {duration(record['seconds']):<11}  "
-            f"{record['peak_mib']:.0f} MiB")
+    line = (
+        f"{SYMBOLS[record['status']]} {record['status']:<7}  {duration(record['seconds']):<11}  "
+        f"{record['peak_mib']:.0f} MiB"
+    )
     claims = len(record["claims"])
     return line + (f"  {claims} claim{'s' * (claims > 1)}" if claims else "")
 
@@ -93,9 +95,18 @@ class Bars:
         from tqdm import tqdm
 
         # tqdm sets a comma before a postfix; the unit stands bare.
-        return tqdm(total=total, desc=f"{name:<20}", unit=state, file=self.stream, leave=True,
-                    position=len(self.bars), dynamic_ncols=True, mininterval=0, miniters=1,
-                    bar_format=f"{self.SHAPE}  {{unit}} {{elapsed}}")
+        return tqdm(
+            total=total,
+            desc=f"{name:<20}",
+            unit=state,
+            file=self.stream,
+            leave=True,
+            position=len(self.bars),
+            dynamic_ncols=True,
+            mininterval=0,
+            miniters=1,
+            bar_format=f"{self.SHAPE}  {{unit}} {{elapsed}}",
+        )
 
     def cached(self, record: dict) -> None:
         print(f"{record['name']:<20} {outcome(record)}", file=self.stream, flush=True)
@@ -177,7 +188,8 @@ class Counter:
         if self.done:
             rate = self.done / spent
             line += f" · {rate:.3g} a second · " + (
-                f"{duration((self.total - self.done) / rate)} left" if self.done < self.total else duration(spent))
+                f"{duration((self.total - self.done) / rate)} left" if self.done < self.total else duration(spent)
+            )
         workers = len(self.workers)
         line += f" · {workers} worker{'s' * (workers != 1)}" if workers else " · starting"
         if self.live:

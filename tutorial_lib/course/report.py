@@ -125,19 +125,41 @@ def summarise(out: Path, records: list[dict], *, missing: list[str], versions: d
     Args:
         out, records, missing, versions, device: as for ``write_reports``.
     """
-    keys = ("name", "number", "title", "question", "status", "seconds", "peak_mib", "started", "parameters",
-            "claims", "error")
+    keys = (
+        "name",
+        "number",
+        "title",
+        "question",
+        "status",
+        "seconds",
+        "peak_mib",
+        "started",
+        "parameters",
+        "claims",
+        "error",
+    )
     chapters = []
     for record in records:
         files = record.get("files") or {}
-        links = {kind: f"chapters/{record['name']}.{ending}" if f"{record['name']}.{ending}" in files else None
-                 for kind, ending in (("notebook", "ipynb"), ("html", "html"))}
+        links = {
+            kind: f"chapters/{record['name']}.{ending}" if f"{record['name']}.{ending}" in files else None
+            for kind, ending in (("notebook", "ipynb"), ("html", "html"))
+        }
         chapters.append({key: record.get(key) for key in keys} | links)
-    totals = {status: sum(chapter["status"] == status for chapter in chapters)
-              for status in ("ok", "failed", "timeout", "cached")}
-    return {"schema": 1, "complete": not missing, "missing": missing,
-            "written": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions, "device": device,
-            "totals": totals, "chapters": chapters}
+    totals = {
+        status: sum(chapter["status"] == status for chapter in chapters)
+        for status in ("ok", "failed", "timeout", "cached")
+    }
+    return {
+        "schema": 1,
+        "complete": not missing,
+        "missing": missing,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions,
+        "device": device,
+        "totals": totals,
+        "chapters": chapters,
+    }
 
 
 def index_page(summary: dict, figures: dict[str, dict | None]) -> str:
@@ -160,10 +182,20 @@ def index_page(summary: dict, figures: dict[str, dict | None]) -> str:
     chapters = [{**chapter, "figure": _safe_figure(figures.get(chapter["name"]))} for chapter in summary["chapters"]]
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_TEMPLATE)
     body = template.render(
-        chapters=chapters, claims=all_claims(summary), missing=summary["missing"],
-        versions=_Defaults(summary["versions"]), where=where,
-        written=summary["written"][:16].replace("T", " "), headline=headline(summary), symbols=SYMBOLS,
-        verdicts=VERDICTS, duration=duration, interval=interval, seeds=count_seeds, bar=bar)
+        chapters=chapters,
+        claims=all_claims(summary),
+        missing=summary["missing"],
+        versions=_Defaults(summary["versions"]),
+        where=where,
+        written=summary["written"][:16].replace("T", " "),
+        headline=headline(summary),
+        symbols=SYMBOLS,
+        verdicts=VERDICTS,
+        duration=duration,
+        interval=interval,
+        seeds=count_seeds,
+        bar=bar,
+    )
     return page("The course, run", body, _STYLE)
 
 
@@ -189,8 +221,10 @@ def headline(summary: dict) -> str:
     seconds = sum(chapter["seconds"] for chapter in summary["chapters"])
     claims = all_claims(summary)
     verdicts = [f"{sum(claim['verdict'] == verdict for claim in claims)} {verdict}" for verdict in VERDICTS]
-    return (f"Chapters: {', '.join(totals) or 'none'} ({duration(seconds)} of running). "
-            f"Claims: {', '.join(verdicts) if claims else 'none'}.")
+    return (
+        f"Chapters: {', '.join(totals) or 'none'} ({duration(seconds)} of running). "
+        f"Claims: {', '.join(verdicts) if claims else 'none'}."
+    )
 
 
 def all_claims(summary: dict) -> list[dict]:
@@ -248,10 +282,12 @@ def interval_bar(claim: dict) -> str:
         return ""
     scale = 54 / (max(map(abs, values)) or 1)
     low, effect, high = (60 + value * scale for value in values)
-    return (f'<svg class="interval" viewBox="0 0 120 18" role="img" aria-label="effect and interval against zero">'
-            f'<line class="zero" x1="60" x2="60" y1="0" y2="18"/>'
-            f'<line class="range" x1="{low:.1f}" x2="{high:.1f}" y1="9" y2="9"/>'
-            f'<circle class="mean" cx="{effect:.1f}" cy="9" r="4.5"/></svg>')
+    return (
+        f'<svg class="interval" viewBox="0 0 120 18" role="img" aria-label="effect and interval against zero">'
+        f'<line class="zero" x1="60" x2="60" y1="0" y2="18"/>'
+        f'<line class="range" x1="{low:.1f}" x2="{high:.1f}" y1="9" y2="9"/>'
+        f'<circle class="mean" cx="{effect:.1f}" cy="9" r="4.5"/></svg>'
+    )
 
 
 def junit(summary: dict) -> bytes:
@@ -262,12 +298,20 @@ def junit(summary: dict) -> bytes:
     """
     chapters = summary["chapters"]
     failures = sum(bool(chapter["error"]) for chapter in chapters)
-    suite = ElementTree.Element("testsuite", name="tutorial", tests=str(len(chapters)), failures=str(failures),
-                                errors="0", skipped="0", timestamp=summary["written"][:19],
-                                time=f"{sum(chapter['seconds'] for chapter in chapters):.3f}")
+    suite = ElementTree.Element(
+        "testsuite",
+        name="tutorial",
+        tests=str(len(chapters)),
+        failures=str(failures),
+        errors="0",
+        skipped="0",
+        timestamp=summary["written"][:19],
+        time=f"{sum(chapter['seconds'] for chapter in chapters):.3f}",
+    )
     for chapter in chapters:
-        case = ElementTree.SubElement(suite, "testcase", classname="tutorial", name=plain(chapter["name"]),
-                                      time=f"{chapter['seconds']:.3f}")
+        case = ElementTree.SubElement(
+            suite, "testcase", classname="tutorial", name=plain(chapter["name"]), time=f"{chapter['seconds']:.3f}"
+        )
         if error := chapter["error"]:
             failure = ElementTree.SubElement(case, "failure", type=chapter["status"], message=plain(error["message"]))
             failure.text = plain(f"code cell {error['cell']}\n{error['source']}\n\n{error['traceback']}")

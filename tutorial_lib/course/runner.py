@@ -42,8 +42,13 @@ from tutorial_lib.course.files import atomic_write, read_json, remove_leftovers
 PACKAGE = Path(__file__).resolve().parents[1]
 TIMEOUT = 1800.0
 GRACE = 30.0
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
-            "VECLIB_MAXIMUM_THREADS")
+THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 class DiskError(Exception):
@@ -103,11 +108,21 @@ def describe_device() -> dict[str, Any]:
     gpus: list[str] = []
     if shutil.which("nvidia-smi"):
         with suppress(OSError, subprocess.SubprocessError):
-            listing = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], timeout=20,
-                                     capture_output=True, text=True, check=True).stdout
+            listing = subprocess.run(
+                ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+                timeout=20,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
             gpus = [line.strip() for line in listing.splitlines() if line.strip()]
-    return {"system": platform.system(), "machine": platform.machine(), "cores": cores(), "gpus": gpus,
-            "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    return {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": cores(),
+        "gpus": gpus,
+        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    }
 
 
 def source_hash(folder: str | Path) -> str:
@@ -135,13 +150,18 @@ def chapter_key(chapter: Chapter, parameters: dict[str, Any], versions: dict, de
         versions, device: from ``installed_versions`` and ``describe_device``.
     """
     notebook = chapter.notebook()
-    cells = [[cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags", [])]
-             for cell in notebook["cells"]]
+    cells = [
+        [cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags", [])]
+        for cell in notebook["cells"]
+    ]
     effective = {name: known.default for name, known in chapter.parameters.items()} | parameters
     parts = {
-        "cells": cells, "about": [chapter.title, chapter.question, chapter.kernel], "parameters": parameters,
+        "cells": cells,
+        "about": [chapter.title, chapter.question, chapter.kernel],
+        "parameters": parameters,
         "source": source_hash(PACKAGE),
-        "versions": versions, "device": {key: value for key, value in device.items() if key != "cores"},
+        "versions": versions,
+        "device": {key: value for key, value in device.items() if key != "cores"},
         "data": quoted_results(chapter) if effective.get("DATA", "builtin") == "builtin" else prepared_data(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
@@ -162,8 +182,9 @@ def prepared_data() -> list:
     return [[str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
 
 
-def finished(out: Path, chapter: Chapter, parameters: dict[str, Any] | None, versions: dict,
-             device: dict) -> dict | None:
+def finished(
+    out: Path, chapter: Chapter, parameters: dict[str, Any] | None, versions: dict, device: dict
+) -> dict | None:
     """Return a chapter's stored record if it is finished, whole and still valid.
 
     Args:
@@ -205,12 +226,20 @@ def check_kernels(chapters: list[Chapter]) -> None:
         if kernel == "python3" and not importlib.util.find_spec("ipykernel"):
             raise CourseError("the kernel python3 is missing here: pip install ipykernel")
         if kernel not in installed:
-            raise CourseError(f"chapter {chapter.name} asks for the kernel {kernel!r}, which is not installed; "
-                              f"installed: {', '.join(installed) or 'none'}")
+            raise CourseError(
+                f"chapter {chapter.name} asks for the kernel {kernel!r}, which is not installed; "
+                f"installed: {', '.join(installed) or 'none'}"
+            )
 
 
-def open_folder(out: Path, *, inside: Sequence[str] = ("chapters",), mark: str = "summary.json", what: str = "run",
-                earlier: str = ""):
+def open_folder(
+    out: Path,
+    *,
+    inside: Sequence[str] = ("chapters",),
+    mark: str = "summary.json",
+    what: str = "run",
+    earlier: str = "",
+):
     """Make the out folder, see that it can be written, and lock it against a second runner.
 
     The lock is the operating system's: it ends with the process, also by ``kill -9``.
@@ -233,8 +262,9 @@ def open_folder(out: Path, *, inside: Sequence[str] = ("chapters",), mark: str =
     lock = FileLock(out / ".lock")
     try:
         if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in (".lock", mark)):
-            raise CourseError(f"{out} holds other files and no earlier {earlier or what}; "
-                              "give --out a new or an empty folder")
+            raise CourseError(
+                f"{out} holds other files and no earlier {earlier or what}; give --out a new or an empty folder"
+            )
         for folder in (out, *(out / name for name in inside)):
             folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -262,8 +292,15 @@ class _Worker:
     disk: str = ""
 
 
-def execute(jobs: list[Job], *, out: Path, parallel: int = 1, timeout: float = TIMEOUT,
-            versions: dict | None = None, device: dict | None = None) -> Iterator[tuple[str, Job, Any]]:
+def execute(
+    jobs: list[Job],
+    *,
+    out: Path,
+    parallel: int = 1,
+    timeout: float = TIMEOUT,
+    versions: dict | None = None,
+    device: dict | None = None,
+) -> Iterator[tuple[str, Job, Any]]:
     """Do jobs in worker processes and tell what happens.
 
     Args:
@@ -345,17 +382,36 @@ def _start(job: Job, out: Path, timeout: float, environment: dict, versions: dic
     # The key is taken now: a source that is edited during the run must not pass for what has run.
     key = chapter_key(chapter, job.parameters, versions, device)
     order = {
-        "name": chapter.name, "path": str(chapter.path.resolve()), "notebook": chapter.text, "kernel": chapter.kernel,
-        "parameters": job.parameters, "timeout": timeout, "mode": job.mode,
-        "folder": str((out / "chapters").resolve()), "target": str(job.target.resolve()) if job.target else None,
-        "record": {"name": chapter.name, "number": chapter.number, "title": chapter.title,
-                   "question": chapter.question, "parameters": job.parameters, "key": key,
-                   "versions": versions, "device": device},
+        "name": chapter.name,
+        "path": str(chapter.path.resolve()),
+        "notebook": chapter.text,
+        "kernel": chapter.kernel,
+        "parameters": job.parameters,
+        "timeout": timeout,
+        "mode": job.mode,
+        "folder": str((out / "chapters").resolve()),
+        "target": str(job.target.resolve()) if job.target else None,
+        "record": {
+            "name": chapter.name,
+            "number": chapter.number,
+            "title": chapter.title,
+            "question": chapter.question,
+            "parameters": job.parameters,
+            "key": key,
+            "versions": versions,
+            "device": device,
+        },
     }
     stderr = tempfile.TemporaryFile()
     # Its own session: Ctrl-C reaches the runner alone, and the runner ends its workers in order.
-    process = subprocess.Popen([sys.executable, "-m", "tutorial_lib.course.worker"], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, stderr=stderr, env=environment, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tutorial_lib.course.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=environment,
+        start_new_session=True,
+    )
     with suppress(BrokenPipeError):
         process.stdin.write(json.dumps(order).encode() + b"\n")
         process.stdin.flush()
@@ -394,14 +450,26 @@ def _settle(worker: _Worker, out: Path, timeout: float) -> dict:
     worker.stderr.close()
     code = worker.process.returncode
     late = seconds > timeout
-    message = (f"timed out: not done after {timeout:g} s" if late
-               else f"the chapter's process died (killed by signal {-code})" if code < 0
-               else f"the chapter's process ended with status {code}")
+    message = (
+        f"timed out: not done after {timeout:g} s"
+        if late
+        else f"the chapter's process died (killed by signal {-code})"
+        if code < 0
+        else f"the chapter's process ended with status {code}"
+    )
     record = {
-        "name": worker.job.chapter.name, "number": worker.job.chapter.number, "title": worker.job.chapter.title,
-        "question": worker.job.chapter.question, "parameters": worker.job.parameters, "key": worker.key,
-        "status": "timeout" if late else "failed", "seconds": round(seconds, 3), "peak_mib": 0.0, "claims": [],
-        "error": {"cell": None, "source": "", "message": message, "traceback": tail or message}, "files": {},
+        "name": worker.job.chapter.name,
+        "number": worker.job.chapter.number,
+        "title": worker.job.chapter.title,
+        "question": worker.job.chapter.question,
+        "parameters": worker.job.parameters,
+        "key": worker.key,
+        "status": "timeout" if late else "failed",
+        "seconds": round(seconds, 3),
+        "peak_mib": 0.0,
+        "claims": [],
+        "error": {"cell": None, "source": "", "message": message, "traceback": tail or message},
+        "files": {},
     }
     if worker.job.mode == "run":
         try:
@@ -411,8 +479,17 @@ def _settle(worker: _Worker, out: Path, timeout: float) -> dict:
     return record
 
 
-def run(chapters: list[Chapter], *, out: Path, parameters: list[dict[str, Any]], parallel: int = 1,
-        timeout: float = TIMEOUT, fresh: bool = False, others: list[Chapter] = (), show=None) -> dict:
+def run(
+    chapters: list[Chapter],
+    *,
+    out: Path,
+    parameters: list[dict[str, Any]],
+    parallel: int = 1,
+    timeout: float = TIMEOUT,
+    fresh: bool = False,
+    others: list[Chapter] = (),
+    show=None,
+) -> dict:
     """Bring the out folder up to date: run what is missing or has changed, keep the rest, write the report.
 
     The report is written anew after every chapter, so that it is never behind what is stored.
@@ -461,8 +538,9 @@ def run(chapters: list[Chapter], *, out: Path, parameters: list[dict[str, Any]],
         def report() -> dict:
             missing = [name for name in names if name not in records]
             try:
-                return write_reports(out, [records[name] for name in sorted(records)], missing=missing,
-                                     versions=versions, device=device)
+                return write_reports(
+                    out, [records[name] for name in sorted(records)], missing=missing, versions=versions, device=device
+                )
             except OSError as error:
                 raise DiskError(f"could not write the report in {out}: {error.strerror or error}") from None
 

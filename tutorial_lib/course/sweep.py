@@ -54,19 +54,33 @@ def add_sweep(parser) -> None:
     from tutorial_lib.course.command import positive, whole_number
 
     parser.add_argument("chapter", metavar="CHAPTER", help="01, 1, 01_mixup, mixup, or a notebook's path")
-    parser.add_argument("-p", "--parameter", metavar=("NAME", "V1,V2,…"), nargs=2, action="append", default=[],
-                        help="a chapter's parameter or a setting of its experiment, and the values that it takes")
-    parser.add_argument("--seeds", metavar="LIST", type=parse_seeds,
-                        help="such as 0-19 or 1,3,5-7 (default: the chapter's)")
+    parser.add_argument(
+        "-p",
+        "--parameter",
+        metavar=("NAME", "V1,V2,…"),
+        nargs=2,
+        action="append",
+        default=[],
+        help="a chapter's parameter or a setting of its experiment, and the values that it takes",
+    )
+    parser.add_argument(
+        "--seeds", metavar="LIST", type=parse_seeds, help="such as 0-19 or 1,3,5-7 (default: the chapter's)"
+    )
     parser.add_argument("--methods", metavar="A,B", help="only these (default: all that the chapter compares)")
-    parser.add_argument("--experiment", metavar="NAME",
-                        help="another experiment of the chapter, by the variable that its cell assigns")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, such as tcp://10.0.0.1:8786 "
-                        "(default: workers on this machine)")
-    parser.add_argument("--workers", metavar="N", type=whole_number,
-                        help="how many to start here (default: one a core)")
-    parser.add_argument("--timeout", metavar="S", type=positive, default=1800.0,
-                        help="seconds for one run (default: 1800)")
+    parser.add_argument(
+        "--experiment", metavar="NAME", help="another experiment of the chapter, by the variable that its cell assigns"
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="a Dask scheduler, such as tcp://10.0.0.1:8786 (default: workers on this machine)",
+    )
+    parser.add_argument(
+        "--workers", metavar="N", type=whole_number, help="how many to start here (default: one a core)"
+    )
+    parser.add_argument(
+        "--timeout", metavar="S", type=positive, default=1800.0, help="seconds for one run (default: 1800)"
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help="the folder of results (default: runs/sweeps/NAME)")
     parser.add_argument("--fresh", action="store_true", help="redo also what is finished")
     parser.add_argument("--retry-failed", action="store_true", help="redo what failed")
@@ -130,13 +144,17 @@ def sweep(options) -> int:
         return 143 if isinstance(interrupt, Terminated) else 130
     except SchedulerLost:
         where = options.scheduler or "this machine"
-        print(f"\ntutorial: the Dask scheduler at {where} does not answer any more. Finished runs are kept in "
-              f"{plan.out}; {again}.", file=sys.stderr)
+        print(
+            f"\ntutorial: the Dask scheduler at {where} does not answer any more. Finished runs are kept in "
+            f"{plan.out}; {again}.",
+            file=sys.stderr,
+        )
     except WorkerUnfit as error:
         print(f"\ntutorial: {error}\nFinished runs are kept in {plan.out}; {again}.", file=sys.stderr)
     except DiskError as error:
-        print(f"\ntutorial: {error}. Runs stored before are kept in {plan.out}; make room, then {again}.",
-              file=sys.stderr)
+        print(
+            f"\ntutorial: {error}. Runs stored before are kept in {plan.out}; make room, then {again}.", file=sys.stderr
+        )
     return 1
 
 
@@ -168,8 +186,12 @@ class Sweep:
         own = {name: values for name, values in self.asked.items() if name in self.chapter.parameters}
         self.source = source_hash(PACKAGE)
         self.common = [self.program.key(), self.source, quoted_results(self.chapter)]
-        sets = [dict(zip(own, values)) for values in itertools.product(*(
-            self._typed(name, texts, self.chapter.parameters[name].kind) for name, texts in own.items()))]
+        sets = [
+            dict(zip(own, values))
+            for values in itertools.product(
+                *(self._typed(name, texts, self.chapter.parameters[name].kind) for name, texts in own.items())
+            )
+        ]
         defaults = {name: known.default for name, known in self.chapter.parameters.items() if name != "SEED"}
         #: By the hash of all that a run depends on besides its settings: the parameters, all of them.
         self.sets = {self.base(defaults | values): defaults | values for values in sets}
@@ -189,8 +211,9 @@ class Sweep:
             values = [parse_value(text, kind) for text in texts]
             return list({json.dumps(value): value for value in values}.values())
         except (TypeError, ValueError, SyntaxError, RecursionError, MemoryError):
-            raise CourseError(f"{name} of chapter {self.chapter.name} is of type {kind}, "
-                              f"got {','.join(texts)!r}") from None
+            raise CourseError(
+                f"{name} of chapter {self.chapter.name} is of type {kind}, got {','.join(texts)!r}"
+            ) from None
 
     # --- the grid ---
 
@@ -209,8 +232,10 @@ class Sweep:
         more = any(call["more"] for _, _, call in calls)
         for name in swept:
             if name not in known and not more:
-                raise CourseError(f"the experiment {self.program.experiment} of chapter {self.chapter.name} takes no "
-                                  f"{name!r}; {self._takes(calls)}")
+                raise CourseError(
+                    f"the experiment {self.program.experiment} of chapter {self.chapter.name} takes no "
+                    f"{name!r}; {self._takes(calls)}"
+                )
         values = {name: self._typed(name, texts, _kind(known.get(name))) for name, texts in swept.items()}
         methods = list(dict.fromkeys(method for _, _, call in calls for method in call["methods"]))
         chosen = set(_pick(self.options.methods, methods, self.chapter.name)) if self.options.methods else set(methods)
@@ -233,8 +258,11 @@ class Sweep:
                 if key in seen or not (self.options.seeds or seed in own):
                     continue
                 seen.add(key)
-                yield key, (base, place, number, seed, settings), {
-                    "key": key, "base": base, "settings": full, "method": method, "seed": seed}
+                yield (
+                    key,
+                    (base, place, number, seed, settings),
+                    {"key": key, "base": base, "settings": full, "method": method, "seed": seed},
+                )
 
     def _takes(self, calls: list[tuple]) -> str:
         settings: dict[str, dict] = {}
@@ -249,8 +277,14 @@ class Sweep:
 
     def job(self, *, threads: int | None) -> dict:
         """Return what a worker needs to know besides the point: see ``tutorial_lib.course.cluster.run_one``."""
-        return {"id": os.urandom(6).hex(), "source": self.source, "timeout": self.options.timeout, "threads": threads,
-                "program": asdict(self.program), "sets": self.changed}
+        return {
+            "id": os.urandom(6).hex(),
+            "source": self.source,
+            "timeout": self.options.timeout,
+            "threads": threads,
+            "program": asdict(self.program),
+            "sets": self.changed,
+        }
 
     def run(self) -> int:
         """Run what is missing and write the results."""
@@ -293,14 +327,25 @@ class Sweep:
                 raise CourseError(f"nothing to run: no method of chapter {self.chapter.name} takes part")
             stack.callback(open_folder(self.out, inside=(), mark="sweep.json", what="sweep").release)
             journal = stack.enter_context(Journal(self.out / "rows.jsonl"))
-            todo = [point for point in points if options.fresh or point[0] not in journal.status
-                    or (options.retry_failed and journal.status[point[0]] != "ok")]
+            todo = [
+                point
+                for point in points
+                if options.fresh
+                or point[0] not in journal.status
+                or (options.retry_failed and journal.status[point[0]] != "ok")
+            ]
             bad = sum(journal.status.get(point[0], "ok") != "ok" for point in points)
             _say(self._plan(points, todo, bad))
             summary = {
-                "schema": 1, "chapter": self.chapter.name, "experiment": self.program.experiment,
-                "command": shlex.join(["tutorial", *sys.argv[1:]]), "asked": self.asked,
-                "runs": len(points), "there": len(points) - len(todo), "source": self.source, "described": described,
+                "schema": 1,
+                "chapter": self.chapter.name,
+                "experiment": self.program.experiment,
+                "command": shlex.join(["tutorial", *sys.argv[1:]]),
+                "asked": self.asked,
+                "runs": len(points),
+                "there": len(points) - len(todo),
+                "source": self.source,
+                "described": described,
                 "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
             }
             _store(self.out / "sweep.json", json.dumps(summary, indent=1))
@@ -311,8 +356,9 @@ class Sweep:
                     for rows in run_all(client, job, (point[1] for point in todo), threads=self.threads):
                         for place, result in rows or ():
                             _, point, about = todo[place]
-                            journal.add({**about, "parameters": self.sets[point[0]], "source": self.source[:12]}
-                                        | result)
+                            journal.add(
+                                {**about, "parameters": self.sets[point[0]], "source": self.source[:12]} | result
+                            )
                             counter.count(result["status"], result["worker"])
                         journal.write()
                         counter.tick()
@@ -335,8 +381,10 @@ class Sweep:
         failed = ""
         if bad and not self.options.retry_failed:
             failed = f" ({bad} of them failed; --retry-failed runs those again)"
-        return (f"{self.chapter.name}: {' × '.join(parts)}: {len(points)} runs; {there} are there{failed}, "
-                f"{len(todo)} to do")
+        return (
+            f"{self.chapter.name}: {' × '.join(parts)}: {len(points)} runs; {there} are there{failed}, "
+            f"{len(todo)} to do"
+        )
 
     def _finish(self, journal, points: list, started: float) -> dict:
         from tutorial_lib.course.sweep_table import write_results
@@ -350,14 +398,22 @@ class Sweep:
         methods = list(dict.fromkeys(about["method"] for _, _, about in points))
         stored = journal.read()
         # Taken once for each set of parameters: with real data it looks at every prepared file.
-        current = {self.base(values) for values in {json.dumps(row["parameters"]): row["parameters"]
-                                                    for row in stored}.values()}
+        current = {
+            self.base(values)
+            for values in {json.dumps(row["parameters"]): row["parameters"] for row in stored}.values()
+        }
         rows = [row for row in stored if row["base"] in current]
         if rows:
             title = f"{self.chapter.title}: {self.program.experiment}"
             write_results(self.out, rows, methods=methods, swept=swept, title=title)
-        return {"complete": done == len(keys), "done": done, "counts": counts, "rows": len(rows),
-                "rows_of_other_programs": len(stored) - len(rows), "seconds": round(time.time() - started, 3)}
+        return {
+            "complete": done == len(keys),
+            "done": done,
+            "counts": counts,
+            "rows": len(rows),
+            "rows_of_other_programs": len(stored) - len(rows),
+            "seconds": round(time.time() - started, 3),
+        }
 
     def _report(self, summary: dict, points: list, journal) -> int:
         counts = summary["counts"]
@@ -365,8 +421,14 @@ class Sweep:
         line = f"{counts.get('ok', 0)} of {len(points)} runs went well"
         if bad:
             line += "; " + ", ".join(f"{number} {status}" for status, number in bad.items())
-        print(line + (f"; {summary['rows_of_other_programs']} rows of other versions stay in the journal only"
-                      if summary["rows_of_other_programs"] else ""))
+        print(
+            line
+            + (
+                f"; {summary['rows_of_other_programs']} rows of other versions stay in the journal only"
+                if summary["rows_of_other_programs"]
+                else ""
+            )
+        )
         keys = {point[0] for point in points}
         shown: dict[str, list] = {}
         for row in journal.read() if bad else ():

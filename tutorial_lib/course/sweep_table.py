@@ -9,8 +9,21 @@ from typing import Any
 from tutorial_lib.course.files import atomic_write
 
 #: What stands behind the scores in every row.
-ABOUT = ["status", "error", "wall_seconds", "started", "host", "worker", "pid", "package", "source", "python", "torch",
-         "numpy", "key"]
+ABOUT = [
+    "status",
+    "error",
+    "wall_seconds",
+    "started",
+    "host",
+    "worker",
+    "pid",
+    "package",
+    "source",
+    "python",
+    "torch",
+    "numpy",
+    "key",
+]
 #: How many scores, and how many combinations of further settings, the picture shows.
 PANELS = 4
 
@@ -28,8 +41,9 @@ def tidy(rows: list[dict], *, methods: list):
 
     from tutorial_lib import __version__
 
-    parameters, settings, scores = (list(dict.fromkeys(name for row in rows for name in row[part]))
-                                    for part in ("parameters", "settings", "scores"))
+    parameters, settings, scores = (
+        list(dict.fromkeys(name for row in rows for name in row[part])) for part in ("parameters", "settings", "scores")
+    )
     first = [*parameters, *(name for name in settings if name not in parameters), "method", "seed"]
     taken = {*first, *ABOUT}
     names = {name: f"{name} (score)" if name in taken else name for name in scores}
@@ -39,10 +53,18 @@ def tidy(rows: list[dict], *, methods: list):
         versions = row["versions"]
         values = row["parameters"] | row["settings"] | {"method": row["method"], "seed": row["seed"]}
         values |= {names[name]: value for name, value in row["scores"].items()}
-        values |= {"status": row["status"], "wall_seconds": row["seconds"], "started": row["started"],
-                   "error": f"{error['type']}: {error['message']}\n{error['traceback']}".strip() if error else "",
-                   "host": row["host"], "worker": row["worker"], "pid": row["pid"], "package": __version__,
-                   "source": row["source"], "key": row["key"]}
+        values |= {
+            "status": row["status"],
+            "wall_seconds": row["seconds"],
+            "started": row["started"],
+            "error": f"{error['type']}: {error['message']}\n{error['traceback']}".strip() if error else "",
+            "host": row["host"],
+            "worker": row["worker"],
+            "pid": row["pid"],
+            "package": __version__,
+            "source": row["source"],
+            "key": row["key"],
+        }
         lines.append(values | {name: versions.get(name) for name in ("python", "torch", "numpy")})
     table = pd.DataFrame(lines, columns=[*first, *names.values(), *ABOUT])
     for name, column in names.items():
@@ -109,8 +131,11 @@ def chart(table, rows: list[dict], *, swept: list[str], title: str) -> bytes | N
     from tutorial_lib.lab.plots import method_style
 
     good = table[table["status"] == "ok"]
-    scores = [name for name in dict.fromkeys(name for row in rows for name in row["scores"])
-              if name in good and name != "seconds" and good[name].dtype.kind in "if" and good[name].notna().any()]
+    scores = [
+        name
+        for name in dict.fromkeys(name for row in rows for name in row["scores"])
+        if name in good and name != "seconds" and good[name].dtype.kind in "if" and good[name].notna().any()
+    ]
     scores = scores[:PANELS]
     if not len(good) or not scores:
         return None
@@ -129,8 +154,12 @@ def chart(table, rows: list[dict], *, swept: list[str], title: str) -> bytes | N
         part = _part(good, one)
         for ax, score in zip(line, scores):
             _panel(ax, part, axis, score, methods, style)
-            ax.set_title(score + "".join(f", {name} {value}" for name, value in one.items()), fontsize=11, loc="left",
-                         fontweight="bold")
+            ax.set_title(
+                score + "".join(f", {name} {value}" for name, value in one.items()),
+                fontsize=11,
+                loc="left",
+                fontweight="bold",
+            )
     handles, labels = panels[0][0].get_legend_handles_labels()
     if axis:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)
@@ -165,15 +194,25 @@ def _panel(ax, table, axis: str | None, score: str, methods: list, style: dict[s
         for place, method in enumerate(methods):
             part = table[table["method"] == method]
             points = [(value, *_mean(part[part[axis].astype(type(value)) == value][score])) for value in values]
-            points = [(value if numbers else values.index(value), mean, half) for value, mean, half in points
-                      if not math.isnan(mean)]
+            points = [
+                (value if numbers else values.index(value), mean, half)
+                for value, mean, half in points
+                if not math.isnan(mean)
+            ]
             if points:
                 # A little apart, so that no interval hides another; a line only where there is something between.
                 step = 0.012 * width if numbers else 0.5 / len(methods)
                 x = [value + step * (place - (len(methods) - 1) / 2) for value, _, _ in points]
                 look = style[str(method)] | ({} if numbers else {"linestyle": "none"})
-                ax.errorbar(x, [mean for _, mean, _ in points], yerr=[half for _, _, half in points], capsize=3,
-                            markersize=6, label=str(method), **look)
+                ax.errorbar(
+                    x,
+                    [mean for _, mean, _ in points],
+                    yerr=[half for _, _, half in points],
+                    capsize=3,
+                    markersize=6,
+                    label=str(method),
+                    **look,
+                )
         if not numbers:
             ax.set_xticks(range(len(values)), values)
             ax.set_xlim(-0.5, len(values) - 0.5)

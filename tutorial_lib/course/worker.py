@@ -170,7 +170,7 @@ def _engine():
             if msg["msg_type"] == "stream":
                 text, before = overprinted(msg["content"]["text"]), self.written.get(cell_index, 0)
                 self.written[cell_index] = before + len(text)
-                msg["content"]["text"] = text[:max(0, MAX_TEXT - before)]
+                msg["content"]["text"] = text[: max(0, MAX_TEXT - before)]
                 if not msg["content"]["text"]:
                     return None
             return super().output(outs, msg, display_id, cell_index)
@@ -193,8 +193,15 @@ def _engine():
             manager.watch = watch
             keep.append(manager)
             manager.notebook_start()
-            client = Client(manager, watch, km=kernel_manager(kernel_name), kernel_name=kernel_name,
-                            startup_timeout=settings["start_timeout"], timeout=None, store_widget_state=False)
+            client = Client(
+                manager,
+                watch,
+                km=kernel_manager(kernel_name),
+                kernel_name=kernel_name,
+                startup_timeout=settings["start_timeout"],
+                timeout=None,
+                store_widget_state=False,
+            )
             # The manager is ours, and so is ending its kernel.
             client.owns_km = True
             try:
@@ -240,9 +247,17 @@ def execute(job: dict, send) -> tuple[dict, dict]:
         threading.Thread(target=_warm_up, daemon=True).start()
     start = time.perf_counter()
     try:
-        papermill.execute_notebook(notebook, None, parameters=job["parameters"], engine_name="tutorial",
-                                   kernel_name=job["kernel"], progress_bar=False, start_timeout=120,
-                                   watch=watch, keep=managers)
+        papermill.execute_notebook(
+            notebook,
+            None,
+            parameters=job["parameters"],
+            engine_name="tutorial",
+            kernel_name=job["kernel"],
+            progress_bar=False,
+            start_timeout=120,
+            watch=watch,
+            keep=managers,
+        )
     except PapermillExecutionError:
         # papermill also counts an error that a cell is meant to show (tag raises-exception): we look ourselves.
         pass
@@ -258,8 +273,12 @@ def execute(job: dict, send) -> tuple[dict, dict]:
     error = _failure(notebook, watch, reason, job["timeout"])
     tidy(notebook)
     status = "timeout" if watch.timed_out and error else "failed" if error else "ok"
-    return notebook, {"status": status, "seconds": round(seconds, 3),
-                      "peak_mib": round(watch.peak / 2**20, 1), "error": error}
+    return notebook, {
+        "status": status,
+        "seconds": round(seconds, 3),
+        "peak_mib": round(watch.peak / 2**20, 1),
+        "error": error,
+    }
 
 
 def _death(watch: Watch) -> str:
@@ -292,9 +311,12 @@ def _failure(notebook: dict, watch: Watch, reason: str, timeout: float) -> dict 
         message = traceback = f"timed out: not done after {timeout:g} s"
     if at is not None and at not in code:
         at = next((index for index in code if index >= at), None)
-    return {"cell": code.index(at) + 1 if at is not None else None,
-            "source": notebook["cells"][at]["source"] if at is not None else "",
-            "message": plain(message)[:2000], "traceback": plain(traceback)[:20_000]}
+    return {
+        "cell": code.index(at) + 1 if at is not None else None,
+        "source": notebook["cells"][at]["source"] if at is not None else "",
+        "message": plain(message)[:2000],
+        "traceback": plain(traceback)[:20_000],
+    }
 
 
 def collect_claims(notebook: dict) -> list[dict]:
@@ -312,9 +334,15 @@ def collect_claims(notebook: dict) -> list[dict]:
             record = output.get("data", {}).get(CLAIM)
             if isinstance(record, dict) and "statement" in record:
                 numbers = {key: _finite(record.get(key)) for key in ("effect", "low", "high")}
-                claims.append({"statement": str(record["statement"]), **numbers, "seeds": record.get("seeds"),
-                               "verdict": str(record.get("verdict", "open")),
-                               "better": str(record.get("better", "higher"))})
+                claims.append(
+                    {
+                        "statement": str(record["statement"]),
+                        **numbers,
+                        "seeds": record.get("seeds"),
+                        "verdict": str(record.get("verdict", "open")),
+                        "better": str(record.get("better", "higher")),
+                    }
+                )
     return claims
 
 
@@ -377,8 +405,10 @@ def work(job: dict, send) -> dict:
     from tutorial_lib.course.pages import chapter_page
 
     folder, name = Path(job["folder"]), job["name"]
-    files = {f"{name}.ipynb": nbformat.writes(notebook) + "\n",
-             f"{name}.html": chapter_page(notebook, record, folder=Path(job["path"]).parent)}
+    files = {
+        f"{name}.ipynb": nbformat.writes(notebook) + "\n",
+        f"{name}.html": chapter_page(notebook, record, folder=Path(job["path"]).parent),
+    }
     for file, content in files.items():
         atomic_write(folder / file, content)
     record["files"] = {file: hashlib.sha256(content.encode("utf-8")).hexdigest() for file, content in files.items()}

@@ -22,5 +22,11 @@ def _fold(line: str) -> str:
         return line
     indent = line[: len(line) - len(line.lstrip())]
     # Not at hyphens: "[-0.0104" is one number, and "F1-score" one word.
-    return textwrap.fill(line.strip(), WIDTH, initial_indent=indent, subsequent_indent=indent + "  ",
-                         break_on_hyphens=False, break_long_words=False)
+    return textwrap.fill(
+        line.strip(),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
