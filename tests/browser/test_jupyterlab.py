@@ -12,6 +12,8 @@ import nbformat
 import pytest
 from conftest import ROOT, cell_source
 
+pytestmark = pytest.mark.alone
+
 CHAPTER = "00_start_here.ipynb"
 SAVED = nbformat.read(ROOT / "notebooks" / CHAPTER, as_version=4)
 RIGHT = cell_source(f"notebooks/solutions/{CHAPTER}", "def verdict")

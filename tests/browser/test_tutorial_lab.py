@@ -4,7 +4,10 @@ import json
 import os
 import sys
 
+import pytest
 from conftest import ROOT
+
+pytestmark = pytest.mark.alone
 
 
 def test_tutorial_lab_opens_on_the_first_chapter_from_another_folder(

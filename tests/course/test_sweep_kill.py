@@ -13,7 +13,10 @@ import pandas as pd
 import psutil
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals"),
+]
 
 # A run says when it starts and when it ends, so that the test knows what ran, and how often.
 RUN = """import os, time
