@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 from tutorial_lib import adversarial, level_sets, losses, networks, roi
-from tutorial_lib.course.front import differing
+from tutorial_lib.course.front.readme import differing
 from tutorial_lib.mixup import mixup
 
 ROOT = Path(__file__).resolve().parents[1]

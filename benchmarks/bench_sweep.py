@@ -37,7 +37,7 @@ def plan_of(folder: Path):
     import nbformat
     from nbformat.v4 import new_code_cell, new_notebook
 
-    from tutorial_lib.course.sweep import Sweep, add_sweep
+    from tutorial_lib.course.sweep.grid import Sweep, add_sweep
 
     cells = [
         new_code_cell(CHAPTER["parameters"], metadata={"tags": ["parameters"]}),
@@ -55,8 +55,8 @@ def plan_of(folder: Path):
 
 def sweep_seconds(client, plan, points: list[tuple], threads: int, journal_file: Path) -> tuple[float, float]:
     """Run points with their journal on warm workers; return a run's wall time and this process's processor time."""
-    from tutorial_lib.course.cluster import forget_everywhere, run_all
-    from tutorial_lib.course.sweep import Journal
+    from tutorial_lib.course.sweep.cluster import forget_everywhere, run_all
+    from tutorial_lib.course.sweep.journal import Journal
 
     job, warm = plan.job(threads=1), set()
 
@@ -100,7 +100,7 @@ def bare_seconds(client, count: int) -> tuple[float, float]:
 
 def direct_seconds(plan, works: int, amount: int, processes: int) -> float:
     """The same calls without Dask: in one process after the other, or in two at once."""
-    from tutorial_lib.course.experiment import Experimenter
+    from tutorial_lib.course.sweep.experimenter import Experimenter
 
     experimenters = [Experimenter(plan.program, threads=1) for _ in range(processes)]
 
@@ -125,7 +125,7 @@ def direct_seconds(plan, works: int, amount: int, processes: int) -> float:
 
 def calibrate(plan, seconds: float) -> int:
     """Return the amount of work that takes about so many seconds in one process."""
-    from tutorial_lib.course.experiment import Experimenter
+    from tutorial_lib.course.sweep.experimenter import Experimenter
 
     experimenter, amount = Experimenter(plan.program, threads=1), 500
     experimenter.load("own", {})
@@ -139,7 +139,7 @@ def table_cost(folder: Path, journal_file: Path, count: int = 20_000) -> tuple[f
     """Return, a row: bytes of journal, seconds of the final table, bytes of memory that its rows take."""
     import psutil
 
-    from tutorial_lib.course.sweep_table import write_results
+    from tutorial_lib.course.sweep.table import write_results
 
     row = json.loads(journal_file.read_text().splitlines()[-1])
     write_results(folder, [row], methods=["nothing"], swept=[], title="imports are not counted")
@@ -154,7 +154,7 @@ def table_cost(folder: Path, journal_file: Path, count: int = 20_000) -> tuple[f
 
 def main(runs: int = RUNS, works: int = WORKS, seconds: float = SECONDS) -> None:
     """Measure and print."""
-    from tutorial_lib.course.cluster import ask_for_calls, connect
+    from tutorial_lib.course.sweep.cluster import ask_for_calls, connect
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

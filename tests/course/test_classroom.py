@@ -16,9 +16,12 @@ import torch
 from conftest import ROOT, exercise_answers
 
 from tutorial_lib.course.catalogue import CourseError, chapter_files, read_chapter
-from tutorial_lib.course.classroom import _cell, code_cells, find_exercises, submissions, write_copy
-from tutorial_lib.course.exchange import Asker, serve
-from tutorial_lib.course.grading import _pieces, make_plan, which_chapter
+from tutorial_lib.course.classroom.exchange import Asker, serve
+from tutorial_lib.course.classroom.exercises import code_cells, find_exercises
+from tutorial_lib.course.classroom.grader import which_chapter
+from tutorial_lib.course.classroom.grades import _cell, submissions
+from tutorial_lib.course.classroom.handout import write_copy
+from tutorial_lib.course.classroom.plan import make_plan, pieces_needed
 from tutorial_lib.lab import check
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
@@ -226,7 +229,7 @@ def test_a_notebook_is_known_by_number_or_exercises_or_name(course):
 
 def ran(plan, exercise):
     (before, expression), *_ = plan.points[exercise]
-    return "\n".join(plan.sources[index] for index in _pieces(plan.sources, before, expression)), expression
+    return "\n".join(plan.sources[index] for index in pieces_needed(plan.sources, before, expression)), expression
 
 
 def test_only_what_an_exercise_needs_is_run():
@@ -307,7 +310,7 @@ HOSTILE = {
     "def check(*args): return Yes()\n"
     "class Liar(str):\n    __eq__ = lambda self, other: True\n    __hash__ = str.__hash__\n"
     "def double(x): return Liar()",
-    "overwrites_modules": "import builtins, torch\nimport tutorial_lib.course.exchange as exchange\n"
+    "overwrites_modules": "import builtins, torch\nimport tutorial_lib.course.classroom.exchange as exchange\n"
     "import tutorial_lib.lab.exercises as exercises\nimport tutorial_lib.lab.checks.start as start\n"
     "torch.allclose = torch.equal = lambda *args, **kwargs: True\n"
     "exercises.check = exercises.expect = start.expect = start.double = lambda *args, **kwargs: None\n"

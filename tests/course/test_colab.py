@@ -11,9 +11,10 @@ from urllib.parse import quote
 import pytest
 from conftest import ROOT
 
-from tutorial_lib.course import cli, colab
+from tutorial_lib.course import cli
 from tutorial_lib.course.catalogue import CourseError
-from tutorial_lib.course.colab import Source, course_files, parse_source, repoint, sources
+from tutorial_lib.course.front import colab
+from tutorial_lib.course.front.colab import Source, course_files, parse_source, repoint, sources
 
 HERE = re.search(
     r"(\w[\w-]*/[\w.-]+)/tree/([\w./-]+)",
@@ -96,7 +97,7 @@ def test_nothing_else_in_the_project_names_the_source():
     for name in filter(None, names):
         path = ROOT / name
         # The command's own module shows examples.
-        if name.startswith("tests/") or name.endswith("course/colab.py") or not path.is_file():
+        if name.startswith("tests/") or name.endswith("front/colab.py") or not path.is_file():
             continue
         data = path.read_bytes()
         if name in known:

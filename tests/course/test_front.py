@@ -17,10 +17,12 @@ from nbformat.v4 import new_markdown_cell
 from PIL import Image
 from torch import nn
 
-from tutorial_lib.course import front, picture, runner
+from tutorial_lib.course import keys
 from tutorial_lib.course.catalogue import CourseError, chapter_files, read_chapter
 from tutorial_lib.course.cli import _parser, main
-from tutorial_lib.course.picture import KEY, chosen_claim, claims_picture, picture_key
+from tutorial_lib.course.front import picture
+from tutorial_lib.course.front import readme as front
+from tutorial_lib.course.front.picture import KEY, chosen_claim, claims_picture, picture_key
 from tutorial_lib.lab.claims import CLAIM_MIME
 
 README = ROOT / "README.md"
@@ -258,7 +260,7 @@ class Run:
         record = {
             **{key: getattr(chapter, key) for key in ("name", "number", "title", "question")},
             "parameters": parameters,
-            "key": runner.chapter_key(chapter, parameters, versions, device),
+            "key": keys.chapter_key(chapter, parameters, versions, device),
             "versions": versions,
             "device": device,
             "started": "2026-11-22T06:39:34+00:00",
@@ -296,7 +298,7 @@ class Run:
 
 @pytest.fixture
 def made(course, monkeypatch):
-    monkeypatch.setattr(runner, "source_hash", lambda folder: "the package as it is")
+    monkeypatch.setattr(keys, "source_hash", lambda folder: "the package as it is")
     # Drawing costs a third of a second; the whole way, below, draws.
     monkeypatch.setattr(picture, "claims_picture", lambda measured: picture_key(measured).encode())
     return Run(course)
@@ -361,7 +363,7 @@ def _edited_chapter(made):
 
 
 def _edited_package(made):
-    runner.source_hash = lambda folder: "the package after an edit"  # put back by the fixture's monkeypatch
+    keys.source_hash = lambda folder: "the package after an edit"  # put back by the fixture's monkeypatch
 
 
 def _lost_page(made):

@@ -72,7 +72,7 @@ def run_and_kill(course, *, begun: int, after: float) -> None:
     kernels = [pid for _, pid in log(course)]
 
     def at_work(child) -> bool:
-        worker = "tutorial_lib.course.worker" in (child.info["cmdline"] or [])
+        worker = "tutorial_lib.course.run.worker" in (child.info["cmdline"] or [])
         return worker and child.info["cwd"] == str(course.notebooks)
 
     # Nobody is left behind: neither kernels nor workers.
@@ -159,8 +159,8 @@ def test_a_full_disk_is_said_and_finished_chapters_stay(course):
 
 def test_a_stuck_worker_is_ended_by_the_runner(course, monkeypatch):
     """The worker keeps the deadline itself; where it cannot, the runner does."""
-    from tutorial_lib.course import runner
     from tutorial_lib.course.catalogue import read_chapter
+    from tutorial_lib.course.run import runner
 
     monkeypatch.setattr(runner, "GRACE", 0.2)
     pid = course.root / "pid"

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tutorial_lib.course.pages import chapter_page, mathml, sanitise
-from tutorial_lib.course.report import write_reports
-from tutorial_lib.course.worker import CLAIM, collect_claims, first_figure
+from tutorial_lib.course.run.pages import chapter_page, mathml, sanitise
+from tutorial_lib.course.run.report import write_reports
+from tutorial_lib.course.run.worker import CLAIM, collect_claims, first_figure
 
 EVIL = "</style></script><script>alert(1)</script><img src=x onerror=alert(1)>&\"'\x00\x1b[31m"
 KEYS = {"name", "number", "title", "question", "status", "seconds", "peak_mib", "started", "parameters", "claims"}

@@ -9,8 +9,8 @@ import pytest
 from tutorial_lib.course import doctor
 from tutorial_lib.course.catalogue import read_chapter
 from tutorial_lib.course.cli import main
-from tutorial_lib.course.files import atomic_write, remove_leftovers
-from tutorial_lib.course.runner import chapter_key, finished, open_folder, source_hash
+from tutorial_lib.course.files import atomic_write, open_folder, remove_leftovers
+from tutorial_lib.course.keys import chapter_key, finished, source_hash
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_an_unwritable_folder(there, capsys):
 
 def test_a_second_runner_is_turned_away_and_a_dead_ones_lock_is_taken(there, capsys):
     there.out.mkdir(parents=True)
-    holder = "import sys, pathlib; from tutorial_lib.course.runner import open_folder\n"
+    holder = "import sys, pathlib; from tutorial_lib.course.files import open_folder\n"
     holder += "lock = open_folder(pathlib.Path('runs/latest')); print('held', flush=True); sys.stdin.read()"
     process = subprocess.Popen(
         [sys.executable, "-c", holder], cwd=there.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -197,7 +197,7 @@ def test_a_key_covers_what_a_result_depends_on_and_nothing_else(course, monkeypa
     path = course.chapter("01_a", "print(1)", "# text quoting quoted_result")
     source = course.root / "source"
     source.mkdir()
-    monkeypatch.setattr("tutorial_lib.course.runner.PACKAGE", source)
+    monkeypatch.setattr("tutorial_lib.course.keys.PACKAGE", source)
     versions, device = {"python": "3.11", "torch": "2.13"}, {"machine": "x86_64", "cores": 2, "gpus": []}
 
     def key(values=None, versions=versions, device=device):
@@ -228,7 +228,7 @@ def test_a_key_covers_what_a_result_depends_on_and_nothing_else(course, monkeypa
 def test_real_data_is_part_of_the_key(course, monkeypatch):
     path = course.chapter("01_a", "load_result('01_a')", parameters='DATA = "builtin"')
     monkeypatch.setenv("TUTORIAL_DATA", str(course.root / "data"))
-    monkeypatch.setattr("tutorial_lib.course.runner.PACKAGE", course.root / "source")
+    monkeypatch.setattr("tutorial_lib.course.keys.PACKAGE", course.root / "source")
     chapter = read_chapter(path)
     built_in, real = chapter_key(chapter, {}, {}, {}), chapter_key(chapter, {"DATA": "real"}, {}, {})
     (course.root / "data").mkdir()

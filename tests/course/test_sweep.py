@@ -13,12 +13,17 @@ import pytest
 import torch
 from conftest import ROOT
 
-from tutorial_lib.course import cells, sweep_table
+from tutorial_lib.course import cells
 from tutorial_lib.course.catalogue import CourseError, chapter_files, read_chapter
-from tutorial_lib.course.experiment import Experimenter, Stopped, describe_error, read_program, scores_of
+from tutorial_lib.course.files import DiskError
+from tutorial_lib.course.machine import cores
 from tutorial_lib.course.progress import Counter
-from tutorial_lib.course.runner import DiskError, cores
-from tutorial_lib.course.sweep import Journal, Sweep, parse_seeds, split_values
+from tutorial_lib.course.sweep import table as sweep_table
+from tutorial_lib.course.sweep.experiment import describe_error, scores_of
+from tutorial_lib.course.sweep.experimenter import Experimenter, Stopped
+from tutorial_lib.course.sweep.grid import Sweep, parse_seeds, split_values
+from tutorial_lib.course.sweep.journal import Journal
+from tutorial_lib.course.sweep.program import read_program
 
 PARAMETERS = "FAST = True\nSEED = 0\nK = 2"
 RUN = """def run(method, seed, rate, *, epochs=3):
@@ -41,7 +46,7 @@ never = 1 / 0"""
 
 
 def options(course, *arguments: str):
-    from tutorial_lib.course.sweep import add_sweep
+    from tutorial_lib.course.sweep.grid import add_sweep
 
     parser = argparse.ArgumentParser()
     add_sweep(parser)
@@ -257,7 +262,7 @@ def test_what_cannot_be_swept_is_refused(grid, arguments, message):
 
 
 def test_a_methods_own_comma_does_not_end_it():
-    from tutorial_lib.course.sweep import _pick
+    from tutorial_lib.course.sweep.grid import _pick
 
     assert _pick("EDA, protected,EDA", ["plain", "EDA", "EDA, protected"], "11") == ["EDA, protected", "EDA"]
 

@@ -255,7 +255,8 @@ def test_an_experimenter_ends_with_its_master_also_in_the_middle_of_a_run(course
     chapter = Logged(course, 600)
     code = (
         "from tutorial_lib.course.catalogue import read_chapter\n"
-        "from tutorial_lib.course.experiment import Experimenter, read_program\n"
+        "from tutorial_lib.course.sweep.experimenter import Experimenter\n"
+        "from tutorial_lib.course.sweep.program import read_program\n"
         "one = Experimenter(read_program(read_chapter('notebooks/01_a.ipynb')))\n"
         "one.load('own', {})\n"
         "one.run('own', 0, 0, 1, {}, timeout=600)"

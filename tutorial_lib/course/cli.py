@@ -31,7 +31,13 @@ _ELSEWHERE = {
     "grade": "grade students' notebooks into one table",
     "map": "for maintainers: write the README's map and picture from the last run",
 }
-_MODULES = {"sweep": "sweep", "colab": "colab", "student": "classroom", "grade": "classroom", "map": "front"}
+_MODULES = {
+    "sweep": "sweep.grid",
+    "colab": "front.colab",
+    "student": "classroom.handout",
+    "grade": "classroom.grades",
+    "map": "front.readme",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -137,8 +143,9 @@ def _out(options) -> Path:
 
 def _list(options) -> int:
     from tutorial_lib.course.files import read_json
+    from tutorial_lib.course.keys import finished
+    from tutorial_lib.course.machine import describe_device, installed_versions
     from tutorial_lib.course.progress import SYMBOLS, duration
-    from tutorial_lib.course.runner import describe_device, finished, installed_versions
 
     versions, device = installed_versions(), describe_device()
     rows = []
@@ -160,7 +167,8 @@ def _list(options) -> int:
 
 def _claims(options) -> int:
     from tutorial_lib.course.files import read_json
-    from tutorial_lib.course.report import VERDICTS, all_claims, count_seeds, headline, interval
+    from tutorial_lib.course.progress import all_claims, headline
+    from tutorial_lib.course.run.report import VERDICTS, count_seeds, interval
 
     summary = read_json(_out(options) / "summary.json")
     if summary is None or summary.get("schema") != 1:
@@ -182,9 +190,9 @@ def _claims(options) -> int:
 
 def _run(options) -> int:
     from tutorial_lib.course.clean import plain
-    from tutorial_lib.course.progress import display, outcomes
-    from tutorial_lib.course.report import headline
-    from tutorial_lib.course.runner import DiskError, run
+    from tutorial_lib.course.files import DiskError
+    from tutorial_lib.course.progress import display, headline, outcomes
+    from tutorial_lib.course.run.runner import run
 
     notebooks, out = _notebooks(options), _out(options)
     chapters = select(options.chapters, notebooks)
@@ -227,7 +235,7 @@ def _run(options) -> int:
 def _refresh(options) -> int:
     from tutorial_lib.course.clean import plain
     from tutorial_lib.course.progress import display
-    from tutorial_lib.course.runner import Job, refresh
+    from tutorial_lib.course.run.runner import Job, refresh
 
     notebooks = _notebooks(options)
     jobs = []

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tutorial_lib.course.catalogue import CourseError, chapter_files, find_notebooks, read_chapter
-from tutorial_lib.course.runner import cores
+from tutorial_lib.course.machine import cores
 
 INSTALL = 'pip install -e ".[course]" in the course\'s folder'
 ROOM = 2**30
@@ -127,7 +127,7 @@ def _kernel() -> tuple[str, str, str, str]:
         import ipykernel  # noqa: F401
         from jupyter_client.manager import KernelManager
 
-        from tutorial_lib.course.worker import kernel_manager
+        from tutorial_lib.course.machine import kernel_manager
 
         specs = kernel_manager("python3").kernel_spec_manager
         manager = KernelManager(kernel_name="python3", kernel_spec_manager=specs)

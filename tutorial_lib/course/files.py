@@ -3,7 +3,11 @@
 import json
 import os
 import re
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from tutorial_lib.course.catalogue import CourseError
 
 _TEMPORARY = re.compile(r"^\..+\.(\d+)\.tmp$")
 
@@ -69,3 +73,55 @@ def read_json(path: str | Path) -> dict | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+class DiskError(Exception):
+    """Something finished could not be stored; the text says what and why."""
+
+
+def open_folder(
+    out: Path,
+    *,
+    inside: Sequence[str] = ("chapters",),
+    mark: str = "summary.json",
+    what: str = "run",
+    earlier: str = "",
+):
+    """Make the out folder, see that it can be written, and lock it against a second runner.
+
+    The lock is the operating system's: it ends with the process, also by ``kill -9``.
+
+    Args:
+        out: the out folder.
+        inside: the folders in it.
+        mark: a file that an earlier run has left there.
+        what: the command whose folder it is.
+        earlier: what that command leaves there, if it is called otherwise.
+
+    Returns:
+        The lock; ``release()`` ends it.
+
+    Raises:
+        CourseError: if the folder cannot be written, is in use, or holds something else.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(out / ".lock")
+    try:
+        if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in (".lock", mark)):
+            raise CourseError(
+                f"{out} holds other files and no earlier {earlier or what}; give --out a new or an empty folder"
+            )
+        for folder in (out, *(out / name for name in inside)):
+            folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        for folder in (out, *(out / name for name in inside)):
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+            remove_leftovers(folder)
+    except Timeout:
+        raise CourseError(f"another tutorial {what} is at work in {out}; wait for it, or use --out DIR") from None
+    except OSError as error:
+        lock.release()
+        raise CourseError(f"cannot write in {out}: {error.strerror or error}") from None
+    return lock

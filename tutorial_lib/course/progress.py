@@ -3,6 +3,7 @@
 import time
 
 SYMBOLS = {"ok": "✓", "failed": "✗", "timeout": "◷", "cached": "↺", "running": "…"}
+VERDICTS = {"supported": "▲", "refuted": "▼", "open": "○"}
 HEARTBEAT = 30.0
 
 
@@ -197,3 +198,31 @@ class Counter:
             print(f"\r{'█' * filled}{'░' * (24 - filled)} {line}\x1b[K", end=end, file=self.stream, flush=True)
         else:
             print(line, file=self.stream, flush=True)
+
+
+def headline(summary: dict) -> str:
+    """Return one sentence: how many chapters went how, how long they took, and the claims' verdicts.
+
+    Args:
+        summary: as in ``summary.json``.
+    """
+    totals = [f"{count} {status}" for status, count in summary["totals"].items() if count]
+    seconds = sum(chapter["seconds"] for chapter in summary["chapters"])
+    claims = all_claims(summary)
+    verdicts = [f"{sum(claim['verdict'] == verdict for claim in claims)} {verdict}" for verdict in VERDICTS]
+    return (
+        f"Chapters: {', '.join(totals) or 'none'} ({duration(seconds)} of running). "
+        f"Claims: {', '.join(verdicts) if claims else 'none'}."
+    )
+
+
+def all_claims(summary: dict) -> list[dict]:
+    """Return every claim of a summary, each with its ``chapter``.
+
+    Args:
+        summary: as in ``summary.json``.
+
+    >>> all_claims({"chapters": []})
+    []
+    """
+    return [{**claim, "chapter": chapter["name"]} for chapter in summary["chapters"] for claim in chapter["claims"]]

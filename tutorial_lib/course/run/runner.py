@@ -4,7 +4,7 @@ The out folder (``runs/latest`` unless ``--out`` names another) is one fixed pla
 
     runs/latest/
         index.html           the report
-        summary.json         the same, for programs (keys: see ``tutorial_lib.course.report``)
+        summary.json         the same, for programs (keys: see ``tutorial_lib.course.run.report``)
         junit.xml            the same, for CI servers
         chapters/NAME.ipynb  the executed notebook
         chapters/NAME.html   the same as a page
@@ -16,43 +16,29 @@ package, the versions of Python and of every declared dependency, and the device
 of ``results/`` that the chapter names; with real data the prepared sets (such a run writes its result itself).
 """
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import queue
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tutorial_lib.course.catalogue import Chapter, CourseError
-from tutorial_lib.course.files import atomic_write, read_json, remove_leftovers
+from tutorial_lib.course.files import DiskError, atomic_write, open_folder, read_json, remove_leftovers
+from tutorial_lib.course.keys import chapter_key, finished
+from tutorial_lib.course.machine import describe_device, installed_versions, kernel_environment
 
-PACKAGE = Path(__file__).resolve().parents[1]
 TIMEOUT = 1800.0
 GRACE = 30.0
-THREADS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-
-
-class DiskError(Exception):
-    """Something finished could not be stored; the text says what and why."""
 
 
 @dataclass
@@ -70,141 +56,6 @@ class Job:
     parameters: dict[str, Any] = field(default_factory=dict)
     mode: str = "run"
     target: Path | None = None
-
-
-def cores() -> int:
-    """Return the number of processors that this process may use.
-
-    >>> cores() >= 1
-    True
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and of the package's declared dependencies that are installed.
-
-    >>> "python" in installed_versions()
-    True
-    """
-    found = {"python": platform.python_version()}
-    try:
-        declared = importlib.metadata.requires("tutorial-lib") or []
-    except importlib.metadata.PackageNotFoundError:
-        declared = ["torch", "numpy", "scipy", "matplotlib", "pandas", "scikit-learn", "scikit-image", "papermill"]
-    for requirement in declared:
-        if "extra ==" in requirement and not re.search(r"""extra == ['"](course|data)['"]""", requirement):
-            continue
-        name = re.match(r"[\w.-]+", requirement)[0]
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
-def describe_device() -> dict[str, Any]:
-    """Return what the numbers may depend on besides versions: the machine's kind and its GPUs."""
-    gpus: list[str] = []
-    if shutil.which("nvidia-smi"):
-        with suppress(OSError, subprocess.SubprocessError):
-            listing = subprocess.run(
-                ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
-                timeout=20,
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-            gpus = [line.strip() for line in listing.splitlines() if line.strip()]
-    return {
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "cores": cores(),
-        "gpus": gpus,
-        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
-    }
-
-
-def source_hash(folder: str | Path) -> str:
-    """Return one hash over the files of a folder: their names and their bytes, caches left out.
-
-    Args:
-        folder: one that does not exist counts as empty.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(Path(folder).rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
-            digest.update(f"\n{path.relative_to(folder).as_posix()}\n".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def chapter_key(chapter: Chapter, parameters: dict[str, Any], versions: dict, device: dict) -> str:
-    """Return the hash of everything that a chapter's result depends on.
-
-    Saved outputs do not count, nor does the number of processors.
-
-    Args:
-        chapter: the notebook.
-        parameters: injected values.
-        versions, device: from ``installed_versions`` and ``describe_device``.
-    """
-    notebook = chapter.notebook()
-    cells = [
-        [cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags", [])]
-        for cell in notebook["cells"]
-    ]
-    effective = {name: known.default for name, known in chapter.parameters.items()} | parameters
-    parts = {
-        "cells": cells,
-        "about": [chapter.title, chapter.question, chapter.kernel],
-        "parameters": parameters,
-        "source": source_hash(PACKAGE),
-        "versions": versions,
-        "device": {key: value for key, value in device.items() if key != "cores"},
-        "data": quoted_results(chapter) if effective.get("DATA", "builtin") == "builtin" else prepared_data(),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
-
-
-def quoted_results(chapter: Chapter) -> list:
-    """Return name and hash of every stored result that a chapter names."""
-    files = sorted((chapter.path.resolve().parent.parent / "results").glob("*.json"))
-    return [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in files if path.stem in chapter.text]
-
-
-def prepared_data() -> list:
-    """Return name, size and time of every prepared file of real data."""
-    from tutorial_lib.lab.real import data_folder
-
-    folder = data_folder()
-    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
-    return [[str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-
-
-def finished(
-    out: Path, chapter: Chapter, parameters: dict[str, Any] | None, versions: dict, device: dict
-) -> dict | None:
-    """Return a chapter's stored record if it is finished, whole and still valid.
-
-    Args:
-        out: the out folder.
-        chapter: the notebook as it is now.
-        parameters: those asked for; ``None``: whichever the record was made with.
-        versions, device: as they are now.
-    """
-    record = read_json(out / "chapters" / f"{chapter.name}.json")
-    if not record or record.get("status") != "ok":
-        return None
-    if parameters is None:
-        parameters = record.get("parameters", {})
-    if record.get("key") != chapter_key(chapter, parameters, versions, device):
-        return None
-    for name, digest in record.get("files", {}).items():
-        path = out / "chapters" / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            return None
-    return record
 
 
 def check_kernels(chapters: list[Chapter]) -> None:
@@ -230,54 +81,6 @@ def check_kernels(chapters: list[Chapter]) -> None:
                 f"chapter {chapter.name} asks for the kernel {kernel!r}, which is not installed; "
                 f"installed: {', '.join(installed) or 'none'}"
             )
-
-
-def open_folder(
-    out: Path,
-    *,
-    inside: Sequence[str] = ("chapters",),
-    mark: str = "summary.json",
-    what: str = "run",
-    earlier: str = "",
-):
-    """Make the out folder, see that it can be written, and lock it against a second runner.
-
-    The lock is the operating system's: it ends with the process, also by ``kill -9``.
-
-    Args:
-        out: the out folder.
-        inside: the folders in it.
-        mark: a file that an earlier run has left there.
-        what: the command whose folder it is.
-        earlier: what that command leaves there, if it is called otherwise.
-
-    Returns:
-        The lock; ``release()`` ends it.
-
-    Raises:
-        CourseError: if the folder cannot be written, is in use, or holds something else.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(out / ".lock")
-    try:
-        if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in (".lock", mark)):
-            raise CourseError(
-                f"{out} holds other files and no earlier {earlier or what}; give --out a new or an empty folder"
-            )
-        for folder in (out, *(out / name for name in inside)):
-            folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-        for folder in (out, *(out / name for name in inside)):
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-            remove_leftovers(folder)
-    except Timeout:
-        raise CourseError(f"another tutorial {what} is at work in {out}; wait for it, or use --out DIR") from None
-    except OSError as error:
-        lock.release()
-        raise CourseError(f"cannot write in {out}: {error.strerror or error}") from None
-    return lock
 
 
 @dataclass
@@ -361,22 +164,6 @@ def execute(
             _end(worker)
 
 
-def kernel_environment(share: int) -> dict[str, str]:
-    """Return the environment of a chapter's process where ``share`` of them run at a time."""
-    environment = dict(os.environ)
-    environment["TUTORIAL_HEADLESS"] = "1"
-    # A backend named for scripts (Agg) would keep the figures out of the notebook.
-    environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
-    if share > 1:
-        for name in THREADS:
-            threads = max(1, cores() // share)
-            with suppress(KeyError, ValueError):
-                threads = min(threads, int(os.environ[name]))
-            environment[name] = str(threads)
-    return environment
-
-
 def _start(job: Job, out: Path, timeout: float, environment: dict, versions: dict, device: dict) -> _Worker:
     chapter = job.chapter
     # The key is taken now: a source that is edited during the run must not pass for what has run.
@@ -405,7 +192,7 @@ def _start(job: Job, out: Path, timeout: float, environment: dict, versions: dic
     stderr = tempfile.TemporaryFile()
     # Its own session: Ctrl-C reaches the runner alone, and the runner ends its workers in order.
     process = subprocess.Popen(
-        [sys.executable, "-m", "tutorial_lib.course.worker"],
+        [sys.executable, "-m", "tutorial_lib.course.run.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -427,7 +214,7 @@ def _listen(worker: _Worker, events: queue.Queue) -> None:
 
 
 def _end(worker: _Worker) -> None:
-    from tutorial_lib.course.worker import end_tree
+    from tutorial_lib.course.processes import end_tree
 
     end_tree(worker.process.pid)
     end_tree(worker.kernel)
@@ -513,7 +300,7 @@ def run(
         KeyboardInterrupt: on Ctrl-C, after the workers are ended and the report is written.
     """
     from tutorial_lib.course.progress import Lines
-    from tutorial_lib.course.report import write_reports
+    from tutorial_lib.course.run.report import write_reports
 
     show = show or Lines(sys.stdout)
     check_kernels(chapters)

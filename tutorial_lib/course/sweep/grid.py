@@ -43,10 +43,8 @@ from pathlib import Path
 from typing import Any
 
 from tutorial_lib.course.catalogue import Chapter, CourseError, find_notebooks, parse_value, select
-from tutorial_lib.course.files import atomic_write, read_json
-
-#: Seconds between two writes of the journal.
-FLUSH = 0.5
+from tutorial_lib.course.files import read_json
+from tutorial_lib.course.sweep.journal import Journal, store
 
 
 def add_sweep(parser) -> None:
@@ -129,9 +127,9 @@ def split_values(text: str) -> list[str]:
 
 def sweep(options) -> int:
     """Do what ``tutorial sweep`` was asked for; return its exit status (1: not all of it went well)."""
-    from tutorial_lib.course.cluster import SchedulerLost, WorkerUnfit, check_installed
     from tutorial_lib.course.command import Terminated, terminated_like_interrupted
-    from tutorial_lib.course.runner import DiskError
+    from tutorial_lib.course.files import DiskError
+    from tutorial_lib.course.sweep.cluster import SchedulerLost, WorkerUnfit, check_installed
 
     check_installed()
     again = "the same command goes on from there"
@@ -169,8 +167,9 @@ class Sweep:
     """
 
     def __init__(self, options):
-        from tutorial_lib.course.experiment import read_program
-        from tutorial_lib.course.runner import PACKAGE, quoted_results, source_hash
+        from tutorial_lib.course.keys import quoted_results, source_hash
+        from tutorial_lib.course.machine import PACKAGE
+        from tutorial_lib.course.sweep.program import read_program
 
         notebooks = options.notebooks or find_notebooks()
         self.options = options
@@ -201,7 +200,7 @@ class Sweep:
 
     def base(self, parameters: dict[str, Any]) -> str:
         """Return the hash of what would run with these parameters."""
-        from tutorial_lib.course.runner import prepared_data
+        from tutorial_lib.course.keys import prepared_data
 
         data = [] if parameters.get("DATA", "builtin") == "builtin" else prepared_data()
         return _hash([*self.common, parameters, data])[:32]
@@ -276,7 +275,7 @@ class Sweep:
     # --- doing it ---
 
     def job(self, *, threads: int | None) -> dict:
-        """Return what a worker needs to know besides the point: see ``tutorial_lib.course.cluster.run_one``."""
+        """Return what a worker needs to know besides the point: see ``tutorial_lib.course.sweep.cluster.run_one``."""
         return {
             "id": os.urandom(6).hex(),
             "source": self.source,
@@ -288,7 +287,10 @@ class Sweep:
 
     def run(self) -> int:
         """Run what is missing and write the results."""
-        from tutorial_lib.course.cluster import (
+        from tutorial_lib.course.files import open_folder
+        from tutorial_lib.course.machine import cores
+        from tutorial_lib.course.progress import Counter
+        from tutorial_lib.course.sweep.cluster import (
             ask_for_calls,
             check_workers,
             connect,
@@ -296,8 +298,6 @@ class Sweep:
             run_all,
             wait_for_a_worker,
         )
-        from tutorial_lib.course.progress import Counter
-        from tutorial_lib.course.runner import cores, open_folder
 
         options, started = self.options, time.time()
         count = options.workers or cores()
@@ -348,7 +348,7 @@ class Sweep:
                 "described": described,
                 "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
             }
-            _store(self.out / "sweep.json", json.dumps(summary, indent=1))
+            store(self.out / "sweep.json", json.dumps(summary, indent=1))
             try:
                 if todo:
                     cluster()
@@ -366,7 +366,7 @@ class Sweep:
                 journal.write(now=True)
                 # Also of what was ended before its time there is a table.
                 summary |= self._finish(journal, points, started)
-                _store(self.out / "sweep.json", json.dumps(summary, indent=1))
+                store(self.out / "sweep.json", json.dumps(summary, indent=1))
         return self._report(summary, points, journal)
 
     def _plan(self, points: list, todo: list, bad: int) -> str:
@@ -387,7 +387,7 @@ class Sweep:
         )
 
     def _finish(self, journal, points: list, started: float) -> dict:
-        from tutorial_lib.course.sweep_table import write_results
+        from tutorial_lib.course.sweep.table import write_results
 
         keys = {key for key, _, _ in points}
         counts: dict[str, int] = {}
@@ -439,90 +439,6 @@ class Sweep:
             print(f"  {len(rows)} × {text}   (first: {rows[0]['method']}, seed {rows[0]['seed']})")
         print(f"Table: {self.out / 'table.csv'} and table.parquet ({summary['rows']} rows); chart: chart.png")
         return 1 if bad or not summary["complete"] else 0
-
-
-class Journal:
-    """The rows as they came: a line of JSON each, on the disk within half a second.
-
-    A torn last line (the process was killed in mid-write) is passed over. Of two rows with one key the later counts.
-
-    Args:
-        path: the file; it is made with the first row.
-    """
-
-    def __init__(self, path: Path):
-        self.path, self.waiting, self.written = path, [], time.monotonic()
-        self.file, self.torn = None, False
-        #: Status by key.
-        self.status: dict[str, str] = {}
-
-    def __enter__(self) -> "Journal":
-        for row in self._lines():
-            self.status[row["key"]] = row["status"]
-        if self.path.exists() and self.path.stat().st_size:
-            with open(self.path, "rb") as file:
-                file.seek(-1, os.SEEK_END)
-                self.torn = file.read() != b"\n"
-        return self
-
-    def __exit__(self, *error) -> None:
-        if self.file is not None:
-            self.file.close()
-
-    def _lines(self) -> Iterator[dict]:
-        if not self.path.exists():
-            return
-        with open(self.path, "rb") as file:
-            for line in file:
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(row, dict) and "key" in row and "status" in row:
-                    yield row
-
-    def read(self) -> list[dict]:
-        """Return what is stored: one row a key."""
-        return list({row["key"]: row for row in self._lines()}.values())
-
-    def add(self, row: dict) -> None:
-        """Take a row; ``write`` stores it."""
-        self.waiting.append(row)
-
-    def write(self, *, now: bool = False) -> None:
-        """Store what is waiting, unless that was done a moment ago.
-
-        Raises:
-            DiskError: if it cannot be stored.
-        """
-        from tutorial_lib.course.runner import DiskError
-
-        if not self.waiting or not (now or time.monotonic() - self.written > FLUSH):
-            return
-        text = "".join(json.dumps(row) + "\n" for row in self.waiting)
-        try:
-            if self.file is None:
-                self.file = open(self.path, "ab", buffering=0)
-            data = ("\n" * self.torn + text).encode()
-            # A torn line is closed by the next write, whichever way this one ends.
-            self.torn = True
-            if self.file.write(data) != len(data):
-                raise OSError("the disk is full")
-            os.fsync(self.file.fileno())
-        except OSError as error:
-            raise DiskError(f"could not write {self.path}: {error.strerror or error}") from None
-        self.torn = False
-        self.status.update({row["key"]: row["status"] for row in self.waiting})
-        self.waiting, self.written = [], time.monotonic()
-
-
-def _store(path: Path, text: str) -> None:
-    from tutorial_lib.course.runner import DiskError
-
-    try:
-        atomic_write(path, text)
-    except OSError as error:
-        raise DiskError(f"could not write {path}: {error.strerror or error}") from None
 
 
 def _hash(what: Any) -> str:

@@ -35,9 +35,8 @@ from pathlib import Path
 
 from tutorial_lib.course.clean import plain
 from tutorial_lib.course.files import atomic_write
-from tutorial_lib.course.progress import SYMBOLS, duration
+from tutorial_lib.course.progress import SYMBOLS, VERDICTS, all_claims, duration, headline
 
-VERDICTS = {"supported": "▲", "refuted": "▼", "open": "○"}
 _BASE64 = re.compile(r"^[A-Za-z0-9+/=]*$")
 
 _TEMPLATE = """
@@ -172,7 +171,7 @@ def index_page(summary: dict, figures: dict[str, dict | None]) -> str:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    from tutorial_lib.course.pages import page
+    from tutorial_lib.course.run.pages import page
 
     def bar(claim: dict) -> Markup:
         return Markup(interval_bar(claim))
@@ -209,34 +208,6 @@ def _safe_figure(figure: dict | None) -> dict | None:
     if not figure or not str(figure.get("mime")).startswith("image/") or not _BASE64.match(str(figure.get("data"))):
         return None
     return figure
-
-
-def headline(summary: dict) -> str:
-    """Return one sentence: how many chapters went how, how long they took, and the claims' verdicts.
-
-    Args:
-        summary: as in ``summary.json``.
-    """
-    totals = [f"{count} {status}" for status, count in summary["totals"].items() if count]
-    seconds = sum(chapter["seconds"] for chapter in summary["chapters"])
-    claims = all_claims(summary)
-    verdicts = [f"{sum(claim['verdict'] == verdict for claim in claims)} {verdict}" for verdict in VERDICTS]
-    return (
-        f"Chapters: {', '.join(totals) or 'none'} ({duration(seconds)} of running). "
-        f"Claims: {', '.join(verdicts) if claims else 'none'}."
-    )
-
-
-def all_claims(summary: dict) -> list[dict]:
-    """Return every claim of a summary, each with its ``chapter``.
-
-    Args:
-        summary: as in ``summary.json``.
-
-    >>> all_claims({"chapters": []})
-    []
-    """
-    return [{**claim, "chapter": chapter["name"]} for chapter in summary["chapters"] for claim in chapter["claims"]]
 
 
 def interval(claim: dict) -> str:

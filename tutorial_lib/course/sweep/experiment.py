@@ -4,16 +4,14 @@ Every chapter ends its experiment in ``compare(run, methods, seeds, **fixed)``. 
 on are executed once, with ``compare`` replaced by a recorder: what comes out is ``run``, the methods and the fixed
 settings. From then on one run costs what ``run`` costs, and not a notebook.
 
-``python -m tutorial_lib.course.experiment`` is the process in which this happens. It takes orders, a line each, on its
-standard input and answers in JSON on its standard output; the cells' own output goes nowhere. When its input closes,
-whoever started it is gone, and it ends at once: also in the middle of a run. So whatever a chapter does (never ends,
-takes all memory, calls ``os._exit``), it does to this process alone; ``Experimenter`` is the other end of the line.
+``python -m tutorial_lib.course.sweep.experiment`` is the process in which this happens. It takes orders, a line each,
+on its standard input and answers in JSON on its standard output; the cells' own output goes nowhere. When its input
+closes, whoever started it is gone, and it ends at once: also in the middle of a run. So whatever a chapter does (never
+ends, takes all memory, calls ``os._exit``), it does to this process alone; ``Experimenter`` is the line's other end.
 """
 
 import ast
 import base64
-import hashlib
-import importlib.metadata
 import inspect
 import json
 import linecache
@@ -23,147 +21,24 @@ import platform
 import queue
 import re
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
 import types
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tutorial_lib.lab as lab
-from tutorial_lib.course.catalogue import Chapter, CourseError
-from tutorial_lib.course.cells import needed
+from tutorial_lib.course.sweep.program import Program, as_python, calls_compare
 
-#: Seconds for the cells that an experiment needs; with ``FAST=False`` some chapters choose their settings there.
-LOADING = 3600.0
 #: An experimenter that nobody has asked for so long ends.
 IDLE = 600.0
 _MIB = 2**20
 _HOMES = ("tutorial_lib.lab.training", "tutorial_lib.lab.results")
-
-
-@dataclass(frozen=True)
-class Program:
-    """The part of a chapter that its experiment needs.
-
-    Attributes:
-        chapter: the chapter's name.
-        experiment: the variable that the experiment's cell assigns, or the cell's id.
-        folder: where the notebook lies.
-        sources: the cells, in order; the last one is the experiment's.
-        numbers: which code cells of the chapter they are, from 1.
-        parameters: the place of the parameters cell among them, or ``None``.
-    """
-
-    chapter: str
-    experiment: str
-    folder: str
-    sources: tuple[str, ...] = field(repr=False)
-    numbers: tuple[int, ...]
-    parameters: int | None
-
-    def key(self) -> str:
-        """Return the hash of what would be executed."""
-        return hashlib.sha256(json.dumps([self.sources, self.parameters]).encode()).hexdigest()
-
-
-class Stopped(Exception):
-    """An experimenter could not do what was asked: ``how`` is ``timeout``, ``killed`` or ``load``."""
-
-    def __init__(self, how: str, message: str):
-        super().__init__(how, message)
-        self.how, self.message = how, message
-
-
-def read_program(chapter: Chapter, experiment: str | None = None) -> Program:
-    """Cut a chapter's experiment out of its notebook.
-
-    The experiment is the code cell tagged ``experiment``, else the first that calls ``compare`` at its top level.
-
-    Args:
-        chapter: the notebook.
-        experiment: the variable that another such cell assigns, or its id.
-
-    Raises:
-        CourseError: if there is no experiment, or none of that name; it lists those that there are.
-    """
-    cells = [cell for cell in chapter.notebook()["cells"] if cell["cell_type"] == "code"]
-    sources = ["".join(cell["source"]) for cell in cells]
-    tags = [cell.get("metadata", {}).get("tags") or [] for cell in cells]
-    found: dict[str, int] = {}
-    for index, source in enumerate(sources):
-        name = _compared(source)
-        if name is not None or "experiment" in tags[index]:
-            found.setdefault(name or cells[index].get("id") or f"cell {index + 1}", index)
-    if not found:
-        raise CourseError(
-            f"chapter {chapter.name} has no experiment to sweep: no cell calls compare(run, methods, seeds)"
-        )
-    if experiment is not None and experiment not in found:
-        raise CourseError(f"chapter {chapter.name} has no experiment {experiment!r}; it has {', '.join(found)}")
-    tagged = [name for name, index in found.items() if "experiment" in tags[index]]
-    experiment = experiment or (tagged or list(found))[0]
-    wanted = [found[experiment]]
-    parameters = next((index for index, tag in enumerate(tags) if "parameters" in tag), None)
-    if parameters is not None and parameters < wanted[0]:
-        wanted.append(parameters)
-    slice_ = needed(sources, wanted)
-    return Program(
-        chapter.name,
-        experiment,
-        str(chapter.path.resolve().parent),
-        tuple(sources[i] for i in slice_),
-        tuple(i + 1 for i in slice_),
-        slice_.index(parameters) if parameters in slice_ else None,
-    )
-
-
-def _compared(source: str) -> str | None:
-    """Return the variable that gets what ``compare`` gives ("" for none), or None where it is not called."""
-    found = None
-    for statement in filter(_calls_compare, _statements(source)):
-        found = ""
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _calls_compare(node):
-                return node.targets[0].id
-    return found
-
-
-def _statements(source: str) -> list[ast.stmt]:
-    try:
-        return ast.parse(_python(source)).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-
-
-def _python(source: str) -> str:
-    """Return a cell as Python: as it is, or with its magics turned into calls that our shell ignores."""
-    try:
-        ast.parse(source)
-        return source
-    except SyntaxError:
-        from IPython.core.inputtransformer2 import TransformerManager
-
-        return TransformerManager().transform_cell(source)
-
-
-def _calls_compare(node: ast.AST) -> bool:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-        return False
-    if isinstance(node, ast.Call):
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
-        if name == "compare":
-            return True
-    return any(map(_calls_compare, ast.iter_child_nodes(node)))
-
-
-# --- in the process of its own ---
 
 
 @dataclass
@@ -251,9 +126,9 @@ def load(program: Program, parameters: dict[str, Any]) -> list[Call]:
 
 
 def _execute(source: str, name: str, namespace: dict, instead: dict, calls: list) -> None:
-    source = _python(source)
+    source = as_python(source)
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    body, compares = ast.parse(source, name).body, list(map(_calls_compare, ast.parse(source).body))
+    body, compares = ast.parse(source, name).body, list(map(calls_compare, ast.parse(source).body))
     if any(compares):
         # What follows the experiment only shows its table.
         body = body[: len(compares) - compares[::-1].index(True)]
@@ -411,122 +286,6 @@ def _run(call: Call, order: dict) -> dict[str, Any]:
     except BaseException as error:
         answer = {"error": describe_error(error)}
     return answer | {"seconds": time.perf_counter() - start, "started": started, "pid": os.getpid()}
-
-
-# --- the other end of the line ---
-
-
-class Experimenter:
-    """A process that holds a chapter's experiments and runs them, one call at a time.
-
-    Args:
-        program: what it loads.
-        threads: how many threads torch and NumPy may take; ``None``: what the environment says.
-    """
-
-    def __init__(self, program: Program, *, threads: int | None = None):
-        from tutorial_lib.course.runner import PACKAGE, THREADS
-
-        environment = dict(os.environ) | {"TUTORIAL_HEADLESS": "1", "MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
-        environment |= {name: str(threads) for name in THREADS} if threads else {}
-        self.program, self.sets, self.full = program, {}, False
-        self.said = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tutorial_lib.course.experiment"],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.said,
-            start_new_session=True,
-        )
-        self.answers: queue.Queue = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        for line in self.process.stdout:
-            with suppress(ValueError):
-                self.answers.put(json.loads(line))
-        self.answers.put(None)
-
-    def load(self, name: str, parameters: dict[str, Any]) -> dict:
-        """Have the experiment loaded with these parameters, unless it is: its calls, versions and seconds.
-
-        Raises:
-            Stopped: if that fails.
-        """
-        if name not in self.sets:
-            answer = self._ask(
-                {"do": "load", "set": name, "program": asdict(self.program), "parameters": parameters}, LOADING
-            )
-            if "error" in answer:
-                error = answer["error"]
-                places = re.findall(r'File "<[^>]*(code cell \d+)>", line (\d+)', error["traceback"])
-                where = f"{places[0][0]}, line {places[0][1]}: " if places else ""
-                raise Stopped("load", f"{where}{error['type']}: {(error['message'].splitlines() or [''])[0]}")
-            self.sets[name] = answer
-        return self.sets[name]
-
-    def run(self, name: str, call: int, method: int, seed: int, settings: dict, *, timeout: float) -> dict:
-        """Run once: ``scores`` or ``error``, ``seconds``, ``started``, ``pid``.
-
-        Raises:
-            Stopped: if it took over ``timeout`` seconds or ended its process; the process is gone then.
-        """
-        order = {"do": "run", "set": name, "call": call, "method": method, "seed": seed, "settings": settings}
-        answer = self._ask(order, timeout)
-        self.full = answer.pop("full")
-        return answer
-
-    def _ask(self, order: dict, timeout: float) -> dict:
-        try:
-            # Pickled, so that a tuple arrives as a tuple.
-            self.process.stdin.write(base64.b64encode(pickle.dumps(order)) + b"\n")
-            self.process.stdin.flush()
-            answer = self.answers.get(timeout=timeout)
-        except queue.Empty:
-            self.close()
-            raise Stopped("timeout", f"timed out: not done after {timeout:g} s") from None
-        except OSError:
-            answer = None
-        if answer is None:
-            self.process.wait()
-            raise Stopped("killed", self._death())
-        return answer
-
-    def _death(self) -> str:
-        code = self.process.returncode
-        how = f"exit status {code}" if code >= 0 else f"signal {-code}, {signal.Signals(-code).name}"
-        if -code == signal.SIGKILL:
-            how += "; the system does so when memory runs out"
-        self.said.seek(max(0, self.said.seek(0, os.SEEK_END) - 2000))
-        tail = self.said.read().decode("utf-8", "replace").strip()
-        self.close()
-        return f"killed its process ({how})" + (f"\n{tail}" if tail else "")
-
-    def close(self) -> None:
-        """End the process and all that it has started."""
-        from tutorial_lib.course.worker import end_tree
-
-        end_tree(self.process.pid)
-        with suppress(OSError):
-            self.process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=10)
-        with suppress(OSError):
-            self.said.close()
-
-
-def installed(name: str) -> str:
-    """Return the version of an installed distribution, or ``missing``.
-
-    >>> installed("no such package")
-    'missing'
-    """
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "missing"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Runs one chapter: a process of its own, so that whatever happens to it stays in it.
 
-The runner starts ``python -m tutorial_lib.course.worker``, writes one job as a line of JSON to its standard input
+The runner starts ``python -m tutorial_lib.course.run.worker``, writes one job as a line of JSON to its standard input
 and keeps that pipe open; events come back as lines of JSON. When the pipe closes, the runner is gone (also by
 ``kill -9``): the worker ends its kernel and itself. The notebook is executed by papermill, through its own engine
 interface.
@@ -19,134 +19,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
 from tutorial_lib.course.clean import MAX_TEXT, cut_note, normalise, overprinted, plain, tidy
 from tutorial_lib.course.files import atomic_write
+from tutorial_lib.course.machine import kernel_manager
+from tutorial_lib.course.processes import Watch, end_tree, high_water
 
 CLAIM = "application/vnd.tutorial.claim+json"
 FIGURES = ("image/png", "image/jpeg", "image/svg+xml")
-SAMPLE_SECONDS = 0.25
-
-
-def end_tree(pid: int | None) -> None:
-    """Kill a process and everything it has started.
-
-    Args:
-        pid: the process; ``None`` or a dead one is fine.
-    """
-    if pid is None:
-        return
-    try:
-        process = psutil.Process(pid)
-        family = [*process.children(recursive=True), process]
-    except psutil.NoSuchProcess:
-        return
-    for member in family:
-        with suppress(psutil.Error):
-            member.kill()
-
-
-class Watch:
-    """What the worker knows about its kernel while the chapter runs: process, deadline, peak memory."""
-
-    def __init__(self, timeout: float, send):
-        self.send = send
-        self.process = None
-        self.cell_index: int | None = None
-        self.timed_out = False
-        self.peak = 0
-        self._over = threading.Event()
-        self._timer = threading.Timer(timeout, self._expire)
-        self._timer.daemon = True
-        self._timer.start()
-        threading.Thread(target=self._sample, daemon=True).start()
-
-    @property
-    def pid(self) -> int | None:
-        return self.process.pid if self.process else None
-
-    def kernel_started(self, process) -> None:
-        self.process = process
-        self.send(event="kernel", pid=process.pid)
-        if self.timed_out:
-            end_tree(self.pid)
-
-    def stop(self) -> None:
-        self._timer.cancel()
-        self._over.set()
-
-    def measure(self) -> None:
-        """Raise the peak to what the kernel's processes hold now, or to the kernel's own high-water mark."""
-        if self.pid is None:
-            return
-        with suppress(psutil.Error, OSError, ValueError):
-            process = psutil.Process(self.pid)
-            children = process.children(recursive=True)
-            now = sum(map(held, [process, *children])) if children else process.memory_info().rss
-            self.peak = max(self.peak, now, high_water(self.pid))
-
-    def _expire(self) -> None:
-        self.timed_out = True
-        end_tree(self.pid)
-
-    def _sample(self) -> None:
-        pause = SAMPLE_SECONDS
-        while not self._over.wait(pause):
-            start = time.perf_counter()
-            self.measure()
-            # On a machine with thousands of processes a sample is dear: never spend over 2 % of a core on it.
-            pause = max(SAMPLE_SECONDS, 50 * (time.perf_counter() - start))
-
-
-def held(process: psutil.Process) -> int:
-    """Return the bytes that a process holds; 0 if it is gone.
-
-    Args:
-        process: shares of pages that it has in common with others are counted in proportion, where the system says so.
-    """
-    # A child just forked shares all its pages with the kernel: adding up resident sizes would count them twice.
-    with suppress(OSError):
-        match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{process.pid}/smaps_rollup").read_text(), re.MULTILINE)
-        if match:
-            return int(match[1]) * 1024
-    with suppress(psutil.Error):
-        return process.memory_info().rss
-    return 0
-
-
-def high_water(pid: int | None) -> int:
-    """Return the most bytes that a process has held at one time; 0 where the system does not say.
-
-    Args:
-        pid: the process.
-    """
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    match = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
-    return int(match[1]) * 1024 if match else 0
-
-
-def kernel_manager(name: str):
-    """Return a manager for the kernel ``name``, where ``python3`` is always this very environment's Python.
-
-    Args:
-        name: the kernelspec's name. A ``python3`` that the user has registered elsewhere is passed over: the
-            chapter must meet the versions that the runner has recorded.
-    """
-    from ipykernel.kernelspec import get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-
-    class ThisEnvironment(KernelSpecManager):
-        def get_kernel_spec(self, kernel_name):
-            if kernel_name != "python3":
-                return super().get_kernel_spec(kernel_name)
-            return KernelSpec(**get_kernel_dict())
-
-    return AsyncKernelManager(kernel_name=name, kernel_spec_manager=ThisEnvironment())
 
 
 def _engine():
@@ -402,7 +281,7 @@ def work(job: dict, send) -> dict:
             normalise(notebook)
             atomic_write(job["target"], nbformat.writes(notebook) + "\n")
         return record
-    from tutorial_lib.course.pages import chapter_page
+    from tutorial_lib.course.run.pages import chapter_page
 
     folder, name = Path(job["folder"]), job["name"]
     files = {
@@ -419,7 +298,7 @@ def work(job: dict, send) -> dict:
 def _warm_up() -> None:
     # The worker has nothing to do while its kernel works: the page writer is loaded meanwhile.
     with suppress(Exception):
-        import tutorial_lib.course.pages as pages
+        import tutorial_lib.course.run.pages as pages
 
         pages.warm_up()
 

@@ -1,10 +1,6 @@
-"""For teachers: a clean copy of the course to hand out, and one table of many students' notebooks.
+"""One table of many students' notebooks.
 
-``tutorial student`` writes the chapters without outputs. Each exercise's check stands in a locked cell of its own,
-which carries the metadata of nbgrader's test cells and ends in the points earned, so that ``nbgrader
-generate_assignment`` and ``autograde`` work on the copy as well.
-
-``tutorial grade`` runs each student's notebook by itself (:mod:`tutorial_lib.course.grading`) and leaves::
+``tutorial grade`` runs each student's notebook by itself (:mod:`tutorial_lib.course.classroom.grader`) and leaves::
 
     grades/
         grades.csv       one row a student and chapter
@@ -13,14 +9,12 @@ generate_assignment`` and ``autograde`` work on the copy as well.
 A row counts as done when its file, the chapters, this package's source and the limits are what they were.
 """
 
-import ast
 import csv
 import hashlib
 import io
 import json
 import os
 import queue
-import re
 import shutil
 import subprocess
 import sys
@@ -32,269 +26,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tutorial_lib.course.catalogue import Chapter, CourseError, chapter_files, find_notebooks, select
+from tutorial_lib.course.catalogue import CourseError, chapter_files, find_notebooks, select
 from tutorial_lib.course.files import atomic_write, read_json
 
 GRACE = 60.0
-MANIFEST = ".tutorial-student.json"
 COLUMNS = ("student", "chapter", "points", "out_of", "status", "exercises", "hints", "seconds", "peak_mib", "file")
 MARKS = {"correct": "✔", "wrong": "✘", "todo": "○", "missing": "–", "error": "!"}
-_SOLUTIONS = re.compile(r" ?\b(?:The s|S)olutions are in `[^`]*solutions/[^`]*`\.")
-_LINK = re.compile(r"\[([^\]]*)\]\((\d\d_\w+\.ipynb)\)")
-_CHECK = re.compile(r"""\bcheck\(\s*["']([\w.]+)["']\s*,\s*(\w+)\s*\)""")
-_README = """# {title}
-
-1. Open a notebook of `notebooks/` in JupyterLab (type `jupyter lab` in this folder), or upload it to Colab.
-2. Fill in the stubs of its exercises, and run the cell below each stub: it says what is wrong, and shows your points.
-3. Hand in the notebook files as they are, under the names that they have.
-
-{chapters}
-"""
-
-
-# --- exercises in a notebook -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """One exercise of a chapter.
-
-    Attributes:
-        exercise: its name, ``"topic.exercise"``.
-        name: the variable that holds the answer.
-        cell: its place among the code cells.
-    """
-
-    exercise: str
-    name: str
-    cell: int
-
-
-def code_cells(notebook: dict) -> list[str]:
-    """Return the texts of a notebook's code cells.
-
-    Args:
-        notebook: its JSON data.
-    """
-    return [
-        "".join(cell["source"])
-        for cell in notebook["cells"]
-        if cell.get("cell_type") == "code" and all(isinstance(line, str) for line in cell["source"])
-    ]
-
-
-def check_calls(source: str) -> list[tuple[str, str]]:
-    """Return the exercises that a cell checks, each with the expression that gives the answer.
-
-    Args:
-        source: the cell's text; one that is no Python is searched for calls with a plain name.
-
-    >>> check_calls('x = 1\\ncheck("start.double", x).points')
-    [('start.double', 'x')]
-    """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return _CHECK.findall(source)
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "check":
-            first = node.args[0] if node.args else None
-            if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                with suppress(RecursionError):
-                    found.append((first.value, ast.unparse(node.args[1]) if len(node.args) > 1 else ""))
-    return found
-
-
-def find_exercises(notebook: dict) -> list[Exercise]:
-    """Return a chapter's exercises: the checks of a variable. (A check of anything else only shows how checks work.)
-
-    Args:
-        notebook: the chapter's JSON data.
-    """
-    found: dict[str, Exercise] = {}
-    for index, source in enumerate(code_cells(notebook)):
-        for exercise, expression in check_calls(source):
-            if expression.isidentifier():
-                found[exercise] = Exercise(exercise, expression, index)
-    return list(found.values())
-
-
-def split_exercise(source: str) -> tuple[str, str] | None:
-    """Cut an exercise's cell into the stub and the check that ends it.
-
-    Args:
-        source: the cell's text.
-
-    Returns:
-        Both texts, or ``None`` where the check does not stand by itself at the end.
-
-    >>> split_exercise('x = None\\n\\ncheck("start.double", x);')
-    ('x = None', 'check("start.double", x).points')
-    """
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError):
-        return None
-    calls = check_calls(source)
-    if len(body) < 2 or len(calls) != 1 or not calls[0][1].isidentifier():
-        return None
-    lines = source.split("\n")
-    check = "\n".join(lines[body[-1].lineno - 1 :]).rstrip().rstrip(";")
-    if not isinstance(body[-1], ast.Expr) or not isinstance(body[-1].value, ast.Call) or check_calls(check) != calls:
-        return None
-    return "\n".join(lines[: body[-1].lineno - 1]).rstrip(), f"{check}.points"
-
-
-# --- the copy to hand out ----------------------------------------------------------------------------------------
-
-
-def add_student(parser) -> None:
-    """Declare what ``tutorial student`` takes."""
-    parser.add_argument("chapters", metavar="CHAPTER", nargs="*", help="as for tutorial run; all if none is named")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder to make")
-
-
-def student(options) -> int:
-    """Write the copy and say where it is."""
-    chapters = select(options.chapters, options.notebooks or find_notebooks())
-    write_copy(chapters, options.out)
-    print(f"{len(chapters)} chapter{'s' * (len(chapters) != 1)} without outputs and solutions in {options.out}")
-    return 0
-
-
-def student_notebook(chapter: Chapter, others: set[str]) -> str:
-    """Return a chapter as it is handed out: no outputs, each check in a locked cell that nbgrader can grade.
-
-    Args:
-        chapter: the chapter.
-        others: the file names of the chapters that are handed out with it; links to any other become plain text.
-
-    Raises:
-        CourseError: if the text leads to the solutions in words that are not known here.
-    """
-    import nbformat
-
-    notebook = chapter.notebook()
-    exercises = {one.exercise for one in find_exercises(notebook)}
-    cells = []
-    for number, cell in enumerate(notebook["cells"]):
-        cell = {**cell, "source": "".join(cell["source"]), "metadata": _kept(cell.get("metadata", {}))}
-        cell.setdefault("id", f"cell-{number}")
-        if cell["cell_type"] == "code":
-            cell |= {"outputs": [], "execution_count": None}
-        elif cell["cell_type"] == "markdown":
-            cell["source"] = _LINK.sub(lambda link: link[0] if link[2] in others else link[1], cell["source"])
-            cell["source"] = _SOLUTIONS.sub("", cell["source"])
-        if "solutions/" in cell["source"]:
-            raise CourseError(
-                f"chapter {chapter.name} speaks of its solutions in cell {number + 1}; write "
-                f'"The solutions are in `solutions/{chapter.path.name}`.", so that it can be left out'
-            )
-        parts = split_exercise(cell["source"]) if cell["cell_type"] == "code" else None
-        if parts is None or check_calls(parts[1])[0][0] not in exercises:
-            cells.append(cell)
-            continue
-        name = check_calls(parts[1])[0][0].replace(".", "-")
-        locked = {
-            "schema_version": 3,
-            "grade": True,
-            "grade_id": name,
-            "locked": True,
-            "points": 1,
-            "solution": False,
-            "task": False,
-        }
-        cells.append({**cell, "source": parts[0]})
-        cells.append(
-            {
-                **cell,
-                "source": parts[1],
-                "id": f"{cell['id'][:50]}-check",
-                "metadata": {"nbgrader": locked, "deletable": False, "editable": False},
-            }
-        )
-    metadata = {
-        key: notebook["metadata"][key]
-        for key in ("kernelspec", "language_info", "tutorial")
-        if key in notebook["metadata"]
-    }
-    made = {
-        "cells": cells,
-        "metadata": metadata,
-        "nbformat": 4,
-        "nbformat_minor": max(5, notebook.get("nbformat_minor", 5)),
-    }
-    return nbformat.writes(nbformat.from_dict(made)) + "\n"
-
-
-def _kept(metadata: dict) -> dict:
-    return {"tags": metadata["tags"]} if metadata.get("tags") else {}
-
-
-def write_copy(chapters: list[Chapter], out: Path) -> None:
-    """Write the copy, whole or not at all.
-
-    Args:
-        chapters: what is handed out.
-        out: a folder that does not exist, is empty, or holds an earlier copy that nobody has touched.
-
-    Raises:
-        CourseError: if the folder holds anything else, or cannot be written.
-    """
-    names = {chapter.path.name for chapter in chapters}
-    files = {f"notebooks/{chapter.path.name}": student_notebook(chapter, names) for chapter in chapters}
-    listed = "\n".join(f"- [{chapter.title}](notebooks/{chapter.path.name})" for chapter in chapters)
-    title = "The chapter to work on" if len(chapters) == 1 else "The chapters to work on"
-    files["README.md"] = _README.format(title=title, chapters=listed)
-    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())}
-    files[MANIFEST] = json.dumps({"schema": 1, "files": digests}, indent=1) + "\n"
-    out = Path(os.path.abspath(out))
-    _untouched(out)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
-    except OSError as error:
-        raise CourseError(f"cannot write in {out.parent}: {error.strerror or error}") from None
-    old = made / "old"
-    try:
-        for name, text in files.items():
-            path = made / "new" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, text)
-        # Looked at again: somebody may have started to work in it.
-        _untouched(out)
-        if out.exists():
-            os.rename(out, old)
-        try:
-            os.rename(made / "new", out)
-        except OSError:
-            if old.exists():
-                os.rename(old, out)
-            raise
-    except OSError as error:
-        raise CourseError(f"cannot write {out}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def _untouched(out: Path) -> None:
-    if not out.exists() and not out.is_symlink():
-        return
-    if not out.is_dir() or out.is_symlink():
-        raise CourseError(f"{out} is no folder; give --out a new one")
-    known = (read_json(out / MANIFEST) or {}).get("files", {})
-    for path in sorted(out.rglob("*")):
-        name = path.relative_to(out).as_posix()
-        if name == MANIFEST or path.is_dir():
-            continue
-        if name not in known:
-            raise CourseError(f"{out} holds other files ({name}); give --out a new or an empty folder")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != known[name]:
-            raise CourseError(f"somebody has worked in {out} ({name} has changed); give --out a new folder")
-
-
-# --- the table ---------------------------------------------------------------------------------------------------
 
 
 def add_grade(parser) -> None:
@@ -431,7 +168,7 @@ def grade_all(
         found: the notebooks.
         notebooks: the folder of the chapters.
         out: where rows and table go.
-        limits: ``timeout``, ``memory``, ``output`` (see ``tutorial_lib.course.grading.Limits``).
+        limits: ``timeout``, ``memory``, ``output`` (see ``tutorial_lib.course.classroom.kernel.Limits``).
         jobs: notebooks at a time.
         fresh: grade also what is done.
         wanted: names of the chapters that are asked for; ``None``: all.
@@ -443,7 +180,8 @@ def grade_all(
     Raises:
         CourseError: if the folder cannot be used.
     """
-    from tutorial_lib.course.runner import cores, open_folder
+    from tutorial_lib.course.files import open_folder
+    from tutorial_lib.course.machine import cores
 
     stream = stream or sys.stdout
     lock = open_folder(out, inside=("rows",), mark=".lock", what="grade", earlier="grades")
@@ -492,7 +230,8 @@ def _row_file(out: Path, one: Submission) -> Path:
 
 
 def _course_key(notebooks: Path, limits: dict) -> str:
-    from tutorial_lib.course.runner import PACKAGE, source_hash
+    from tutorial_lib.course.keys import source_hash
+    from tutorial_lib.course.machine import PACKAGE
 
     digest = hashlib.sha256(f"{source_hash(PACKAGE)}{sorted(limits.items())}".encode())
     for path in chapter_files(notebooks):
@@ -537,13 +276,13 @@ class _Worker:
             return {"status": "died", "note": "its grader was killed"}
 
     def start(self) -> None:
-        from tutorial_lib.course.runner import kernel_environment
+        from tutorial_lib.course.machine import kernel_environment
 
         # A place for everything that kernels write, which goes with the run, whoever has killed whom.
         os.makedirs(self.folder, exist_ok=True)
         environment = {**kernel_environment(self.jobs), "TMPDIR": self.folder}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tutorial_lib.course.grading"],
+            [sys.executable, "-m", "tutorial_lib.course.classroom.grader"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -552,8 +291,7 @@ class _Worker:
         )
 
     def end(self) -> None:
-        from tutorial_lib.course.grading import end_strays
-        from tutorial_lib.course.worker import end_tree
+        from tutorial_lib.course.processes import end_strays, end_tree
 
         process, self.process = self.process, None
         if process is not None:

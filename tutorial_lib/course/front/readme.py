@@ -75,7 +75,7 @@ def measure(out: Path, chapters: list[Chapter]) -> dict:
     Raises:
         CourseError: if a chapter is missing, failed, ran with other parameters, or has changed since.
     """
-    from tutorial_lib.course.runner import finished
+    from tutorial_lib.course.keys import finished
 
     summary = read_json(out / "summary.json")
     if summary is None or summary.get("schema") != 1:
@@ -169,7 +169,7 @@ def write(measured: dict, readme: Path, notebooks: Path) -> list[Path]:
     suffix = "" if measured["kind"] == "cpu" else f"-{measured['kind']}"
     files = {docs / f"measured{suffix}.json": (json.dumps(measured, indent=1, ensure_ascii=False) + "\n").encode()}
     if measured["kind"] == "cpu":
-        from tutorial_lib.course.picture import claims_picture
+        from tutorial_lib.course.front.picture import claims_picture
 
         files[docs / "claims.png"] = claims_picture(cpu)
     files[readme] = new
@@ -285,8 +285,7 @@ def _claims(cpu: dict) -> str:
 
 
 def _course(cpu: dict) -> str:
-    from tutorial_lib.course.progress import outcomes
-    from tutorial_lib.course.report import headline
+    from tutorial_lib.course.progress import headline, outcomes
 
     # As a first run prints it: what was kept from an earlier run was ok then.
     chapters = [{**chapter, "status": "ok"} for chapter in cpu["chapters"]]

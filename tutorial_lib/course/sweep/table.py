@@ -34,7 +34,7 @@ def tidy(rows: list[dict], *, methods: list):
     A score with the name of another column is called ``NAME (score)``, unless it only repeats that column.
 
     Args:
-        rows: as ``tutorial_lib.course.sweep`` stores them.
+        rows: as ``tutorial_lib.course.sweep.grid`` stores them.
         methods: in the order in which they shall stand.
     """
     import pandas as pd
@@ -94,7 +94,7 @@ def write_results(folder: Path, rows: list[dict], *, methods: list, swept: list[
     Raises:
         DiskError: if they cannot be stored.
     """
-    from tutorial_lib.course.runner import DiskError
+    from tutorial_lib.course.files import DiskError
 
     table = tidy(rows, methods=methods)
     typed = table.copy()

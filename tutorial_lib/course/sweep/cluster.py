@@ -18,7 +18,8 @@ from functools import cache
 from typing import Any
 
 from tutorial_lib.course.catalogue import CourseError
-from tutorial_lib.course.experiment import Experimenter, Program, Stopped, installed
+from tutorial_lib.course.sweep.experimenter import Experimenter, Stopped, installed
+from tutorial_lib.course.sweep.program import Program
 
 #: How long to look for a scheduler.
 CONNECT = "20s"
@@ -42,7 +43,8 @@ class WorkerUnfit(Exception):
 def identity() -> dict[str, str]:
     """Return who this process is: host, sources and versions."""
     from tutorial_lib import __version__
-    from tutorial_lib.course.runner import PACKAGE, source_hash
+    from tutorial_lib.course.keys import source_hash
+    from tutorial_lib.course.machine import PACKAGE
 
     return {"host": socket.gethostname(), "package": __version__, "source": source_hash(PACKAGE)}
 
@@ -190,7 +192,7 @@ def connect(scheduler: str | None, *, workers: int) -> Iterator[Any]:
             dashboard_address=None,
             memory_limit=0,
             silence_logs=logging.CRITICAL,
-            preload=["tutorial_lib.course.cluster"],
+            preload=["tutorial_lib.course.sweep.cluster"],
         )
         try:
             with Client(cluster, set_as_default=False) as client:
@@ -252,7 +254,7 @@ def check_workers(client, addresses: Iterable[str] | None = None) -> list[dict]:
         import socket
 
         try:
-            from tutorial_lib.course.cluster import identity
+            from tutorial_lib.course.sweep.cluster import identity
         except ImportError as error:
             return {"host": socket.gethostname(), "missing": str(error)}
         return identity()

@@ -1,0 +1,1 @@
+"""Running chapters: each in a process of its own, with a report of all."""

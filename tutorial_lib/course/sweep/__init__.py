@@ -1,0 +1,1 @@
+"""Running a chapter's experiment over a grid of settings and seeds."""

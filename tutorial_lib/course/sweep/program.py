@@ -1,0 +1,116 @@
+"""The part of a chapter that its experiment needs, cut out of the notebook."""
+
+import ast
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from tutorial_lib.course.catalogue import Chapter, CourseError
+from tutorial_lib.course.cells import needed
+
+
+@dataclass(frozen=True)
+class Program:
+    """The part of a chapter that its experiment needs.
+
+    Attributes:
+        chapter: the chapter's name.
+        experiment: the variable that the experiment's cell assigns, or the cell's id.
+        folder: where the notebook lies.
+        sources: the cells, in order; the last one is the experiment's.
+        numbers: which code cells of the chapter they are, from 1.
+        parameters: the place of the parameters cell among them, or ``None``.
+    """
+
+    chapter: str
+    experiment: str
+    folder: str
+    sources: tuple[str, ...] = field(repr=False)
+    numbers: tuple[int, ...]
+    parameters: int | None
+
+    def key(self) -> str:
+        """Return the hash of what would be executed."""
+        return hashlib.sha256(json.dumps([self.sources, self.parameters]).encode()).hexdigest()
+
+
+def read_program(chapter: Chapter, experiment: str | None = None) -> Program:
+    """Cut a chapter's experiment out of its notebook.
+
+    The experiment is the code cell tagged ``experiment``, else the first that calls ``compare`` at its top level.
+
+    Args:
+        chapter: the notebook.
+        experiment: the variable that another such cell assigns, or its id.
+
+    Raises:
+        CourseError: if there is no experiment, or none of that name; it lists those that there are.
+    """
+    cells = [cell for cell in chapter.notebook()["cells"] if cell["cell_type"] == "code"]
+    sources = ["".join(cell["source"]) for cell in cells]
+    tags = [cell.get("metadata", {}).get("tags") or [] for cell in cells]
+    found: dict[str, int] = {}
+    for index, source in enumerate(sources):
+        name = _compared(source)
+        if name is not None or "experiment" in tags[index]:
+            found.setdefault(name or cells[index].get("id") or f"cell {index + 1}", index)
+    if not found:
+        raise CourseError(
+            f"chapter {chapter.name} has no experiment to sweep: no cell calls compare(run, methods, seeds)"
+        )
+    if experiment is not None and experiment not in found:
+        raise CourseError(f"chapter {chapter.name} has no experiment {experiment!r}; it has {', '.join(found)}")
+    tagged = [name for name, index in found.items() if "experiment" in tags[index]]
+    experiment = experiment or (tagged or list(found))[0]
+    wanted = [found[experiment]]
+    parameters = next((index for index, tag in enumerate(tags) if "parameters" in tag), None)
+    if parameters is not None and parameters < wanted[0]:
+        wanted.append(parameters)
+    slice_ = needed(sources, wanted)
+    return Program(
+        chapter.name,
+        experiment,
+        str(chapter.path.resolve().parent),
+        tuple(sources[i] for i in slice_),
+        tuple(i + 1 for i in slice_),
+        slice_.index(parameters) if parameters in slice_ else None,
+    )
+
+
+def _compared(source: str) -> str | None:
+    """Return the variable that gets what ``compare`` gives ("" for none), or None where it is not called."""
+    found = None
+    for statement in filter(calls_compare, _statements(source)):
+        found = ""
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and calls_compare(node):
+                return node.targets[0].id
+    return found
+
+
+def _statements(source: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(as_python(source)).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+
+
+def as_python(source: str) -> str:
+    """Return a cell as Python: as it is, or with its magics turned into calls that our shell ignores."""
+    try:
+        ast.parse(source)
+        return source
+    except SyntaxError:
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        return TransformerManager().transform_cell(source)
+
+
+def calls_compare(node: ast.AST) -> bool:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        return False
+    if isinstance(node, ast.Call):
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
+        if name == "compare":
+            return True
+    return any(map(calls_compare, ast.iter_child_nodes(node)))
