@@ -19,7 +19,7 @@ from tutorial_lib.augment import (
     synonym_replacement,
     tfidf_replacement,
 )
-from tutorial_lib.lexicon import MISSPELLINGS, SYNONYMS
+from tutorial_lib.augment.lexicon import MISSPELLINGS, SYNONYMS
 
 NLPAUG, TEXTAUGMENT = "nlpaug==1.1.11", "textaugment==3.0.0"
 SHARE = 0.3  # of the words of a sentence: nlpaug's default; 7 of 25

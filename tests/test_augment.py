@@ -61,7 +61,7 @@ from tutorial_lib.augment import (
     unigram_noise,
     word_mixup,
 )
-from tutorial_lib.lexicon import KEYBOARD, SYNONYMS
+from tutorial_lib.augment.lexicon import KEYBOARD, SYNONYMS
 from tutorial_lib.mixup import mixup
 from tutorial_lib.text import STOP_WORDS, tokenize
 

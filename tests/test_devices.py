@@ -53,8 +53,6 @@ NUMBERS = "works on Python's numbers"
 RESULT = "a tuple of results, made by functions of the table"
 NO_TENSORS = {
     "text": STRINGS,
-    "lexicon": STRINGS,
-    "syntax": STRINGS,
     **{f"augment.{name}": STRINGS for name in augment.__all__},
     "adversarial.AdversarialStep": RESULT,
     "consistency.DTCLoss": RESULT,
@@ -665,7 +663,7 @@ def public() -> Mapping[str, set[str]]:
     """Public names by module: every method, and the upper floor's modules that handle tensors."""
     found = {}
     for info in pkgutil.iter_modules(tutorial_lib.__path__):
-        if not info.ispkg:
+        if not info.name.startswith("_") and info.name not in ("lab", "course"):
             found[info.name] = importlib.import_module(f"tutorial_lib.{info.name}")
     found |= {f"lab.{name}": importlib.import_module(f"tutorial_lib.lab.{name}") for name in LAB}
     names = {}

@@ -7,9 +7,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from tutorial_lib import lexicon
-from tutorial_lib.augment import homophone_noise, synonym_replacement
-from tutorial_lib.lexicon import (
+from tutorial_lib.augment import homophone_noise, lexicon, synonym_replacement
+from tutorial_lib.augment.lexicon import (
     CONTRACTIONS,
     EXPANSIONS,
     HOMOPHONES,

@@ -6,7 +6,14 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from tutorial_lib.syntax import _participle, active_to_passive, crop_tree, from_spacy, move_adverbial, spacy_parser
+from tutorial_lib.augment.syntax import (
+    _participle,
+    active_to_passive,
+    crop_tree,
+    from_spacy,
+    move_adverbial,
+    spacy_parser,
+)
 
 
 def parsed(rows: str):

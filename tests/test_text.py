@@ -27,7 +27,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from tutorial_lib import text as module
 from tutorial_lib.text import (
     BOS,
     DEFAULT_STEPS,
@@ -40,12 +39,15 @@ from tutorial_lib.text import (
     audit,
     chinese_punctuation,
     clean,
+    cleaning,
     collapse_repeats,
     compose,
     conflicting_labels,
     detect_language,
     detokenize,
+    duplicates,
     find_duplicates,
+    forms,
     head,
     head_tail,
     jaccard,
@@ -69,6 +71,7 @@ from tutorial_lib.text import (
     unescape_html,
     windows,
 )
+from tutorial_lib.text import tokens as cutting
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -86,7 +89,7 @@ STEPS = [
 
 
 def step_name(step):
-    return module._step_name(step)
+    return cleaning._step_name(step)
 
 
 # What breaks cleaners: what they were written for, cut into pieces that also join in unforeseen ways.
@@ -409,7 +412,7 @@ def test_tokens(text, tokens):
 
 
 def test_chinese_by_character_needs_no_dictionary(monkeypatch):
-    monkeypatch.setattr(module, "_segmenter", None)
+    monkeypatch.setattr(cutting, "_segmenter", None)
     assert tokenize("发热3天，CT", characters=True) == ["发", "热", "3", "天", "，", "CT"]
     assert tokenize("糖尿病 DM", language="en") == ["糖", "尿", "病", "DM"]
     assert tokenize("no Chinese here") == ["no", "Chinese", "here"]
@@ -482,7 +485,7 @@ def test_jieba_says_nothing_writes_nothing_and_changes_nothing(tmp_path):
     ],
 )
 def test_a_missing_library_is_named_with_the_way_to_get_it(monkeypatch, library, function):
-    for cached in (module._segmenter, module._stemmer, module._lemmatizer):
+    for cached in (cutting._segmenter, forms._stemmer, forms._lemmatizer):
         cached.cache_clear()
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ImportError, match=r"is needed to .*pip install 'tutorial-lib\[text\]'"):
@@ -747,7 +750,7 @@ def test_length_statistics():
 def groups_by_comparing_all(records, threshold, shingle):
     group = list(range(len(records)))
     for i, j in itertools.combinations(range(len(records)), 2):
-        one, two = module._units(records[i]), module._units(records[j])
+        one, two = duplicates._units(records[i]), duplicates._units(records[j])
         same = one == two if one or two else records[i].strip() == records[j].strip()
         if same or (threshold < 1 and one and two and jaccard(records[i], records[j], shingle=shingle) >= threshold):
             group = [group[i] if number == group[j] else number for number in group]

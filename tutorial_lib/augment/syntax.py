@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from itertools import chain
 
-from tutorial_lib.lexicon import EXPANSIONS
+from tutorial_lib.augment.lexicon import EXPANSIONS
 
 __all__ = ["active_to_passive", "crop_tree", "from_spacy", "move_adverbial", "spacy_parser"]
 

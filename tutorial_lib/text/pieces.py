@@ -1,0 +1,20 @@
+"""A part of a text, and where it lies."""
+
+from typing import Any, NamedTuple
+
+
+class Piece(NamedTuple):
+    """A part of a sequence and where it lies: ``sequence[start:end] == content``."""
+
+    content: Any
+    start: int
+    end: int
+
+
+def library(name: str, purpose: str):
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"{name.split('.')[0]} is needed {purpose}: pip install 'tutorial-lib[text]'") from error

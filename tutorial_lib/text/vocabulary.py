@@ -1,0 +1,168 @@
+"""A vocabulary: tokens as numbers, saved, loaded, and padded into batches."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tutorial_lib.text.checks import check_count
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PAD, UNK, BOS, EOS = "[PAD]", "[UNK]", "[BOS]", "[EOS]"
+
+
+class Padded(NamedTuple):
+    """A batch of texts as numbers: ``ids`` (B, L) int64 and ``mask`` (B, L), True where there is a token."""
+
+    ids: "Tensor"
+    mask: "Tensor"
+
+
+class Vocabulary:
+    """Tokens as numbers: 0 is ``[PAD]``, 1 is ``[UNK]``, then the tokens by falling frequency.
+
+    Ties are broken by the token itself, so that the same texts give the same numbers on every machine.
+
+    Args:
+        tokens: the tokens from number 2 on, each once, without ``[PAD]`` and ``[UNK]``.
+        counts: how often each was seen, for the same tokens; 0 where not given.
+
+    Raises:
+        ValueError: if a token comes twice or is reserved, or if the lengths differ.
+
+    >>> vocabulary = Vocabulary.build([["no", "fever"], ["no", "cough"]])
+    >>> vocabulary.tokens, vocabulary.encode(["no", "rash"])
+    (('[PAD]', '[UNK]', 'no', 'cough', 'fever'), [2, 1])
+    >>> vocabulary.decode([2, 4, 0, 0])
+    ['no', 'fever']
+    """
+
+    def __init__(self, tokens: Iterable[str], counts: Iterable[int] | None = None):
+        tokens = tuple(tokens)
+        counts = (0,) * len(tokens) if counts is None else tuple(counts)
+        if len(counts) != len(tokens):
+            raise ValueError(f"counts must have one number for each of {len(tokens)} tokens, not {len(counts)}")
+        reserved = {PAD, UNK} & set(tokens)
+        if reserved:
+            raise ValueError(
+                f"tokens must be without {sorted(reserved)}: these are numbers 0 and 1 of every vocabulary"
+            )
+        self.tokens = (PAD, UNK, *tokens)
+        self.counts = (0, 0, *counts)
+        self._ids = {token: i for i, token in enumerate(tokens, start=2)}
+        if len(self._ids) < len(tokens):
+            twice = [token for token, count in Counter(tokens).items() if count > 1]
+            raise ValueError(f"tokens must be different from each other, but {twice[:5]} come twice")
+
+    @classmethod
+    def build(
+        cls,
+        texts: Iterable[Sequence[str]],
+        *,
+        min_freq: int = 1,
+        max_size: int | None = None,
+        specials: Sequence[str] = (),
+    ) -> "Vocabulary":
+        """Count the tokens of texts and keep the frequent ones. Build it from the training texts only.
+
+        Args:
+            texts: one sequence of tokens for each text.
+            min_freq: leave out tokens seen less often.
+            max_size: at most so many entries, ``[PAD]`` and ``[UNK]`` included; at least 2.
+            specials: tokens that come first, seen or not, such as ``[BOS]``.
+        """
+        check_count("min_freq", min_freq, least=1)
+        counts: Counter[str] = Counter()
+        for text in texts:
+            if isinstance(text, str):
+                raise ValueError(f"texts must be sequences of tokens, not strings ({text[:30]!r}): tokenize them first")
+            counts.update(text)
+        for token in (PAD, UNK):
+            del counts[token]
+        specials = [token for token in specials if token not in (PAD, UNK)]
+        special = set(specials)
+        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        kept = specials + [token for token, count in ranked if count >= min_freq and token not in special]
+        if max_size is not None:
+            check_count("max_size", max_size, least=2 + len(specials))
+            kept = kept[: max_size - 2]
+        return cls(kept, [counts[token] for token in kept])
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self._ids or token in (PAD, UNK)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and (self.tokens, self.counts) == (other.tokens, other.counts)
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} entries: {', '.join(self.tokens[:6])}{', ...' if len(self) > 6 else ''})"
+
+    def encode(self, tokens: Sequence[str]) -> list[int]:
+        """The number of each token; 1, unknown, for what is not in the vocabulary (also for ``[PAD]`` in a text)."""
+        if isinstance(tokens, str):
+            raise ValueError("tokens must be a sequence of strings, not one string: tokenize it first")
+        ids = self._ids
+        return [ids.get(token, 1) for token in tokens]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The token of each number, without padding."""
+        ids = [int(i) for i in ids]
+        wrong = [i for i in ids if not 0 <= i < len(self.tokens)]
+        if wrong:
+            raise ValueError(f"ids must be from 0 to {len(self.tokens) - 1}, not {wrong[0]}")
+        return [self.tokens[i] for i in ids if i]
+
+    def pad(self, texts: Sequence[Sequence[str]], *, length: int | None = None) -> Padded:
+        """Encode a batch into one rectangle, filled with 0 on the right.
+
+        The mask comes from the lengths, not from the numbers.
+
+        Args:
+            texts: B sequences of tokens.
+            length: L; longer texts lose their end (see :func:`head_tail` and :func:`windows` for other ways), by
+                default the length of the longest.
+
+        Returns:
+            ``Padded(ids, mask)``, both (B, L).
+        """
+        import torch  # here, so that cleaning in many processes does not pay for it in each
+
+        rows = [self.encode(text) for text in texts]
+        if length is None:
+            length = max(map(len, rows), default=0)
+        check_count("length", length, least=0)
+        rows = [row[:length] for row in rows]
+        ids = torch.zeros(len(rows), length, dtype=torch.int64)
+        lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+        mask = torch.arange(length) < lengths[:, None]
+        ids[mask] = torch.tensor([i for row in rows for i in row], dtype=torch.int64)
+        return Padded(ids, mask)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write it as JSON: into a temporary file first, so that an older one is replaced wholly or not at all."""
+        path = Path(path)
+        content = json.dumps({"tokens": self.tokens[2:], "counts": self.counts[2:]}, indent=0)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            temporary.write_text(content, encoding="utf-8")
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Vocabulary":
+        """Read what :meth:`save` wrote."""
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            return cls(content["tokens"], content["counts"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} does not hold a vocabulary: {error}") from error
