@@ -5,6 +5,7 @@ Exit status: 0 done, 1 a set could not be had, 2 wrong use, 130 stopped with Ctr
 
 import argparse
 import difflib
+import math
 import os
 import sys
 from pathlib import Path
@@ -68,15 +69,15 @@ def _list(sets: dict[str, DataSet], folder: str | os.PathLike | None) -> None:
 
 def _positive(text: str) -> float:
     number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"must be above zero, got {text}")
+    if not 0 < number < math.inf:  # a socket cannot wait for ever by number
+        raise argparse.ArgumentTypeError(f"must be above zero and finite, got {text}")
     return number
 
 
 def _count(text: str) -> int:
     number = int(text)
     if number < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
     return number
 
 

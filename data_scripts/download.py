@@ -5,6 +5,11 @@ After a cut connection, or a killed process, the next attempt asks for the missi
 ignores the request, or answers with another range, is read from the start again. The checksum decides in the end, so
 that a part from one mirror may be completed from another.
 
+The bytes are taken as they travel. Many servers mark a ``.gz`` with ``Content-Encoding: gzip``, and a client that obeys
+unpacks it on the way: then neither size nor checksum is the file's, and no position to go on from is right. Only where
+what travels is not the file, and such a mark is there, is it unpacked (a server that compresses though it was asked not
+to).
+
 A set of thousands of small files may come as one archive (:func:`fetch_archive`). Its members are checked one by one,
 so that it does not matter how the archive was packed, and those that arrived before a cut stay.
 """
@@ -12,18 +17,22 @@ so that it does not matter how the archive was packed, and those that arrived be
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tarfile
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote
 
 import requests
+import urllib3
 from tqdm import tqdm
 
 from .manifest import RemoteFile
@@ -35,6 +44,16 @@ TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 60.0
 #: With no more files than this to bring, an archive is not worth its bytes.
 FEW = 50
+
+
+#: What an address raises that is none, ours or one that the server sends us to.
+_NO_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    urllib3.exceptions.LocationParseError,
+    ValueError,  # of urllib, on "http://[" and on bytes that are no text
+)
 
 
 class DownloadError(Exception):
@@ -50,7 +69,11 @@ class _Again(Exception):
 
 
 class _Wrong(Exception):
-    """The server sent something that is not the file."""
+    """The server sent something that is not the file; ``coded``: under a ``Content-Encoding``."""
+
+    def __init__(self, reason: str, coded: bool = False):
+        super().__init__(f"{reason}, under a Content-Encoding" if coded else reason)
+        self.coded = coded
 
 
 class _Final(Exception):
@@ -257,7 +280,7 @@ def _members(url: str, wanted: dict[str, RemoteFile], folder: Path, timeout: flo
             if response.status_code != 200:
                 raise _Final(f"answered {response.status_code} {response.reason}")
             # A stream: forwards only, nothing but one member in memory.
-            with tarfile.open(fileobj=_Stream(response.iter_content(CHUNK)), mode="r|gz") as archive:
+            with tarfile.open(fileobj=_Stream(_as_sent(response)), mode="r|gz") as archive:
                 for member in archive:
                     name = member.name.partition("/")[2]
                     file = wanted.get(name)
@@ -274,7 +297,7 @@ def _members(url: str, wanted: dict[str, RemoteFile], folder: Path, timeout: flo
                     yield name
                     if not wanted:
                         return
-    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+    except (*_NO_ADDRESS, requests.TooManyRedirects) as error:
         raise _Final(str(error)) from error
     except (requests.RequestException, tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise _Again(_plain(error)) from error
@@ -294,24 +317,27 @@ class _Stream:
 
 def _fetch_from(session, url, file, part, timeout, retries, backoff, progress) -> None:
     """Leave the whole, verified file in ``part``, or raise ``_Final`` with the reason."""
-    failures = wrong = most = 0
+    failures = most = 0
+    decode, wrong = False, {False: 0, True: 0}  # how often each way to take the bytes gave another file
     while True:
         try:
             with _disk(part):
                 if _size(part) > file.size:
                     part.unlink()
+            coded = False
             if _size(part) < file.size or not part.exists():
-                _append(session, url, file, part, timeout, progress)
+                coded = _append(session, url, file, part, timeout, progress, decode)
             with _disk(part):
                 if is_verified(part, file):
                     return
-            raise _Wrong(f"what arrived does not have the SHA-256 {file.sha256}")
+            raise _Wrong(f"what arrived does not have the SHA-256 {file.sha256}", coded)
         except _Wrong as reason:
             # Once may be a broken transfer, or a part that another version left. Twice is another file.
             with _disk(part):
                 part.unlink(missing_ok=True)
-            wrong += 1
-            if wrong == 2:
+            wrong[decode] += 1
+            decode = reason.coded and not decode
+            if wrong[decode] == 2:
                 raise _Final(f"{reason} (twice)") from None
         except _Again as reason:
             failures = 0 if _size(part) > most else failures + 1
@@ -321,22 +347,22 @@ def _fetch_from(session, url, file, part, timeout, retries, backoff, progress) -
             time.sleep(min(max(backoff * 2 ** max(failures - 1, 0), reason.wait), LONGEST_WAIT))
 
 
-def _append(session, url, file, part, timeout, progress) -> None:
-    """Make one request, and append what it brings to ``part``."""
-    have = _size(part)
-    # A compressed transfer has other byte positions than the file: ask for the bytes as they are.
+def _append(session, url, file, part, timeout, progress, decode) -> bool:
+    """Make one request, and append what it brings to ``part``; return whether it came under a ``Content-Encoding``."""
+    have = 0 if decode else _size(part)  # positions are those of the bytes that travel
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     with _network(part, file), session.get(url, headers=headers, stream=True, timeout=timeout) as response:
         status = response.status_code
+        coded = response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity")
         if status in TRANSIENT:
             raise _Again(f"answered {status} {response.reason}", _retry_after(response))
         if status == 416:
             raise _Wrong("the server does not have the rest of the file")
         if status not in (200, 206):
             raise _Final(f"answered {status} {response.reason}")
-        if status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        if status == 206 and _range_start(response) == have:
             mode = "ab"
         elif status == 200:
             mode, have = "wb", 0
@@ -345,19 +371,29 @@ def _append(session, url, file, part, timeout, progress) -> None:
         with _disk(part):
             out = open(part, mode, buffering=0)
         with out:
-            for chunk in response.iter_content(CHUNK):
+            for chunk in response.iter_content(CHUNK) if decode else _as_sent(response):
                 have += len(chunk)
                 if have > file.size:
-                    raise _Wrong(f"sent more than the {file.size:,} bytes of the file")
+                    raise _Wrong(f"sent more than the {file.size:,} bytes of the file", coded)
                 with _disk(part):
                     _write_all(out, chunk)
                 progress(have)
             with _disk(part):
                 os.fsync(out.fileno())
-        if have < file.size and status == 200 and response.headers.get("Content-Length") == str(have):
-            raise _Wrong(f"sent a file of {have:,} bytes, not {file.size:,}")
+        # By a last chunk, or by its length, the server says that there is no more. A cut ends in an error instead.
+        ended = response.raw.chunked or response.raw.length_remaining == 0
+        if have < file.size and status == 200 and (decode or ended):
+            raise _Wrong(f"sent a file of {have:,} bytes, not {file.size:,}", coded)
         if have < file.size:
             raise _Again(f"the connection was cut after {have:,} of {file.size:,} bytes")
+        return coded
+
+
+def _as_sent(response: requests.Response) -> Iterator[bytes]:
+    """The body as it travels, whatever its ``Content-Encoding``."""
+    # urllib3 unpacks what this header names, and requests leaves it no choice.
+    response.raw.headers.pop("Content-Encoding", None)
+    return response.iter_content(CHUNK)
 
 
 def _write_all(out, chunk: bytes) -> None:
@@ -371,9 +407,27 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _retry_after(response) -> float:
-    wait = response.headers.get("Retry-After", "")
-    return float(wait) if wait.isdigit() else 0.0
+# A header may hold anything. `isdigit` and `int` know more digits than HTTP does ("²", "٣"), `int` also "+1" and "1_0".
+
+
+def _retry_after(response: requests.Response) -> float:
+    """Seconds to wait: the header gives them, or the date after which to come back; 0 where it is neither."""
+    asked = response.headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]+", asked):
+        return float(asked)
+    try:
+        date = parsedate_to_datetime(asked)
+        return max((date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+def _range_start(response: requests.Response) -> int | None:
+    """The first byte of the range that came; None where the header does not say."""
+    given = re.fullmatch(
+        r"bytes\s+([0-9]{1,18})-[0-9]+/([0-9]+|\*)", response.headers.get("Content-Range", "").strip(), re.IGNORECASE
+    )
+    return int(given[1]) if given else None
 
 
 @contextmanager
@@ -395,8 +449,10 @@ def _network(part: Path, file: RemoteFile):
     """Turn an error of the network into one to try again after."""
     try:
         yield
-    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+    except (*_NO_ADDRESS, requests.TooManyRedirects) as error:
         raise _Final(str(error)) from error
+    except requests.exceptions.ContentDecodingError as error:
+        raise _Wrong("sent bytes that are not what their Content-Encoding says", coded=True) from error
     except requests.exceptions.SSLError as error:
         raise _Final(f"its certificate was not accepted ({error})") from error
     except requests.RequestException as error:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -26,6 +27,10 @@ class Server(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.script: dict[str, list] = {}
         self.always: dict[str, object] = {}
+        #: The ``Content-Encoding`` that a file is marked with, and how it is packed for the way (None: as it is).
+        self.coding: dict[str, tuple[str, Callable[[bytes], bytes] | None]] = {}
+        self.chunked: set[str] = set()
+        self.headers: dict[str, dict[str, str]] = {}  # headers said otherwise; an empty text leaves one out
         self.requests: list[tuple[str, str | None]] = []
         self.sent = 0
         self.release = threading.Event()  # lets go of stalled requests when the test is over
@@ -57,7 +62,8 @@ class Handler(BaseHTTPRequestHandler):
         word, count = action if isinstance(action, tuple) else (action, 0)
         if isinstance(word, int) or name not in server.files:
             return self.refuse(word if isinstance(word, int) else 404, count)
-        body, start = server.files[name], 0
+        coding, packed = server.coding.get(name, ("", None))
+        body, start = packed(server.files[name]) if packed else server.files[name], 0
         asked = self.headers.get("Range")
         if asked and word not in ("ignores-range", "page"):
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
@@ -75,14 +81,26 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if word == "other-range":
             piece = body
+        headers = {"Content-Encoding": coding}
         if start:
             first = 0 if word == "other-range" else start
-            self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
-        self.send_header("Content-Length", str(len(piece) + (10 if word == "overstates" else 0)))
+            headers["Content-Range"] = f"bytes {first}-{len(body) - 1}/{len(body)}"
+        if name in server.chunked:
+            headers["Transfer-Encoding"] = "chunked"
+        else:
+            headers["Content-Length"] = str(len(piece) + (10 if word == "overstates" else 0))
+        for header, value in (headers | server.headers.get(name, {})).items():
+            if value:
+                self.send_header(header, value)
         self.end_headers()
         if word in ("cut", "stall"):
             piece = piece[:count]
-        self.wfile.write(piece)
+        if name in server.chunked:
+            for at in range(0, len(piece), 10_000):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece[at : at + 10_000]), piece[at : at + 10_000]))
+            self.wfile.write(b"" if word in ("cut", "stall") else b"0\r\n\r\n")
+        else:
+            self.wfile.write(piece)
         self.wfile.flush()
         server.sent += len(piece)
         if word == "stall":
@@ -90,10 +108,10 @@ class Handler(BaseHTTPRequestHandler):
         if word in ("cut", "stall", "overstates"):
             self.close_connection = True
 
-    def refuse(self, status: int, retry_after: int):
+    def refuse(self, status: int, retry_after: int | str):
         self.send_response(status)
         if retry_after:
-            self.send_header("Retry-After", str(retry_after))
+            self.send_header("Location" if 300 <= status < 400 else "Retry-After", str(retry_after))
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -1,5 +1,6 @@
 """The downloader against a server that cuts, corrupts, stalls, refuses and lies."""
 
+import gzip
 import io
 import os
 import signal
@@ -8,7 +9,10 @@ import subprocess
 import sys
 import tarfile
 import time
+import zlib
 from collections import namedtuple
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -289,6 +293,154 @@ def test_a_killed_download_goes_on_where_it_stopped(server, file, content, tmp_p
     fetch(file, [server.url], tmp_path, **FAST)
     assert (tmp_path / file.name).read_bytes() == content
     assert server.ranges(file.name) == [None, "bytes=196608-"]
+
+
+# --- how the bytes travel, and what headers say of them ---
+
+PACKED = {
+    "gzip": lambda data: gzip.compress(data, mtime=0),
+    "x-gzip": lambda data: gzip.compress(data, mtime=0),
+    "deflate": zlib.compress,
+    "br": lambda data: b"\x8b" + data,  # no brotli, but neither are most files that are marked so
+    "identity": lambda data: data,
+}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("coding", PACKED)
+def test_a_packed_file_that_is_marked_as_packed_comes_as_it_is(server, content, tmp_path, coding, chunked):
+    """``a.gz`` under ``Content-Encoding: gzip``: the manifest's size and checksum are those of the packed bytes."""
+    packed = server.files["a.gz"] = PACKED[coding](content)
+    server.coding["a.gz"] = coding, None
+    server.chunked |= {"a.gz"} if chunked else set()
+    file = RemoteFile("a.gz", len(packed), download.hashlib.sha256(packed).hexdigest())
+    server.script["a.gz"] = [("cut", 100_001)]
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / "a.gz").read_bytes() == packed
+    kept = int(server.ranges("a.gz")[1].removeprefix("bytes=").removesuffix("-"))
+    assert 100_001 - download.CHUNK <= kept <= 100_001  # and it goes on in the bytes that travel
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "deflate", "identity"])
+@pytest.mark.parametrize("data", [b"one line that packs well\n" * 20_000, os.urandom(50_000)], ids=["text", "noise"])
+def test_a_plain_file_that_a_server_packs_unasked_is_unpacked(server, tmp_path, coding, chunked, data):
+    server.files["a.csv"] = data
+    server.coding["a.csv"] = coding, PACKED[coding]
+    server.chunked |= {"a.csv"} if chunked else set()
+    file = RemoteFile("a.csv", len(data), download.hashlib.sha256(data).hexdigest())
+    server.script["a.csv"] = ["ok", ("cut", 500)]
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / "a.csv").read_bytes() == data and left_in(tmp_path) == ["a.csv"]
+
+
+@pytest.mark.parametrize("action", ["ok", "corrupt", "longer", "shorter", "page"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "br, gzip", "²"])
+def test_another_file_under_a_coding_is_refused(server, file, tmp_path, coding, action):
+    other = RemoteFile(file.name, file.size, "0" * 64)
+    server.coding[file.name], server.always[file.name] = (coding, None), action
+    with pytest.raises(DownloadError, match=r"signal\.dat: .*Content-Encoding.* \(twice\)"):
+        fetch(other, [server.url], tmp_path, **FAST)
+    assert left_in(tmp_path) == [] and len(server.requests) <= 4
+
+
+def test_a_chunked_body_that_ended_is_no_cut(server, file, tmp_path):
+    server.chunked.add(file.name)
+    server.always[file.name] = "shorter"
+    with pytest.raises(DownloadError, match="sent a file of 299,990 bytes, not 300,000"):
+        fetch(file, [server.url], tmp_path, **FAST)
+    assert len(server.requests) == 2
+
+
+def test_an_archive_that_is_marked_as_packed_comes_as_it_is(server, many, tmp_path):
+    server.files["a.tgz"] = pack(server.files)
+    server.coding["a.tgz"] = "gzip", None
+    assert fetch_archive(many, server.url + "a.tgz", tmp_path, **FAST) == 30
+    assert whole(many, tmp_path) and len(server.requests) == 1
+
+
+SOON = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait"),
+    [
+        ("20", 20.0),
+        (" 020 ", 20.0),
+        ("9" * 5000, 60.0),  # int() refuses more than 4,300 digits
+        (SOON, 60.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 1.0),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", 1.0),  # a date that does not know its zone
+        *[(text, 1.0) for text in ("²", "1²", "-20", "+20", "2.5", "1_0", "0x10", "soon", " ", "inf", "nan", "1e3")],
+        *[(text, 1.0) for text in ("Wed, 99 Oct 2015 99:99:99 GMT", "Wed, 21 Oct 99999 07:28:00 GMT", "," * 50)],
+    ],
+)
+def test_whatever_retry_after_says_is_understood_or_passed_over(server, file, tmp_path, monkeypatch, asked, wait):
+    waits = []
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    server.script[file.name] = [(503, asked)]
+    fetch(file, [server.url], tmp_path, timeout=5, retries=5, backoff=1.0)
+    assert waits == [wait]
+
+
+NONSENSE = [
+    "²",
+    "-5",
+    "+5",
+    "1_0",
+    "1e3",
+    "0x10",
+    "ten",
+    "9" * 5000,
+    ",",
+    "5, 6",
+    "bytes",
+    "bytes */300000",
+    "bytes ²-9/²",
+]
+
+
+@pytest.mark.parametrize("header", ["Content-Length", "Content-Range", "Content-Encoding", "Transfer-Encoding"])
+@pytest.mark.parametrize("value", NONSENSE, ids=lambda value: value[:20])
+def test_whatever_a_header_says_the_file_is_whole_or_the_reason_is_given(
+    server, file, content, tmp_path, header, value
+):
+    server.headers[file.name] = {header: value}
+    server.script[file.name] = [("cut", 98_304)]
+    try:
+        fetch(file, [server.url], tmp_path, **FAST)
+    except DownloadError as error:
+        assert str(error).startswith(f"{server.url}{file.name}: ")
+        assert not (tmp_path / file.name).exists()
+    else:
+        assert (tmp_path / file.name).read_bytes() == content
+    if header == "Content-Encoding":  # a coding that nobody knows is none
+        assert (tmp_path / file.name).exists()
+
+
+@pytest.mark.parametrize("given", ["bytes 98304-299999/300000", "Bytes  98304-299999/*", "BYTES 98304-299999/300000"])
+def test_a_range_is_read_as_the_standard_writes_it(server, file, content, tmp_path, given):
+    server.script[file.name] = [("cut", 98_304)]
+    server.headers[file.name] = {"Content-Range": given}
+    fetch(file, [server.url], tmp_path, **FAST)
+    assert (tmp_path / file.name).read_bytes() == content and len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "place", ["http://[", "ftp://a/b", "http://a..b/", "http://é²", "\xff\xfe", "http://" + "a" * 70]
+)
+def test_whatever_place_a_server_sends_us_to_the_reason_is_given(server, file, many, tmp_path, place):
+    server.always |= {file.name: (302, place), "a.tgz": (302, place)}
+    with pytest.raises(DownloadError, match=rf"^{server.url}signal\.dat: "):
+        fetch(file, [server.url], tmp_path, **FAST)
+    assert fetch_archive(many, server.url + "a.tgz", tmp_path, **FAST) == 0
+
+
+def test_a_server_that_sends_us_round_is_left(server, file, tmp_path):
+    server.always[file.name] = (302, f"/{file.name}")
+    with pytest.raises(DownloadError, match="redirects"):
+        fetch(file, [server.url], tmp_path, **FAST)
 
 
 # --- many small files: several at once, or from an archive ---
