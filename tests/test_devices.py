@@ -457,27 +457,27 @@ def _(on):
     return roi.roi_pool(features, on(torch.cat([whole(2, 20, 1).float(), some_boxes(20)], 1)), 2)
 
 
-@row("roi.box_area", "roi.box_iou", "roi.clip_boxes", "roi.encode_boxes", "roi.decode_boxes")
+@row("boxes.box_area", "boxes.box_iou", "boxes.clip_boxes", "boxes.encode_boxes", "boxes.decode_boxes")
 def _(on):
     boxes, others = on.leaf(some_boxes(30), some_boxes(20, seed=3))
-    encoded = roi.encode_boxes(boxes[:20], others, weights=(10, 10, 5, 5))
+    encoded = boxes_.encode_boxes(boxes[:20], others, weights=(10, 10, 5, 5))
     return [
-        roi.box_area(boxes),
-        roi.box_iou(boxes, others),
-        roi.clip_boxes(boxes, (9, 10)),
+        boxes_.box_area(boxes),
+        boxes_.box_iou(boxes, others),
+        boxes_.clip_boxes(boxes, (9, 10)),
         encoded,
-        roi.decode_boxes(encoded, others, weights=(10, 10, 5, 5)),
+        boxes_.decode_boxes(encoded, others, weights=(10, 10, 5, 5)),
     ]
 
 
-@row("roi.nms", "roi.batched_nms", "roi.keep_boxes", "roi.make_anchors", tolerance=EXACT)
+@row("boxes.nms", "boxes.batched_nms", "boxes.keep_boxes", "boxes.make_anchors", tolerance=EXACT)
 def _(on):
     boxes, scores, kind = on(some_boxes(300), uniform(300), whole(3, 300))
     return [
-        roi.nms(boxes, scores, 0.3),
-        roi.batched_nms(boxes, scores, kind, 0.5),
-        roi.keep_boxes(boxes, min_size=3.0),
-        roi.make_anchors((3, 4), stride=8, sizes=[8, 16], device=on.device),
+        boxes_.nms(boxes, scores, 0.3),
+        boxes_.batched_nms(boxes, scores, kind, 0.5),
+        boxes_.keep_boxes(boxes, min_size=3.0),
+        boxes_.make_anchors((3, 4), stride=8, sizes=[8, 16], device=on.device),
     ]
 
 

@@ -7,23 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from chance import random, random_boxes, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tutorial_lib import boxes as boxes_module
 from tutorial_lib import roi
-from tutorial_lib.roi import (
-    batched_nms,
-    box_area,
-    box_iou,
-    clip_boxes,
-    decode_boxes,
-    encode_boxes,
-    keep_boxes,
-    make_anchors,
-    nms,
-    roi_align,
-    roi_pool,
-)
+from tutorial_lib._kernels import align as align_kernel
+from tutorial_lib._kernels import pool as pool_kernel
+from tutorial_lib.roi import roi_align, roi_pool
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "roi_torchvision.json").read_text())
 few = settings(max_examples=30, deadline=None)
@@ -47,25 +39,6 @@ def drawn() -> torch.Tensor:
 
 def counting(side: int) -> torch.Tensor:
     return torch.arange(float(side**2)).view(1, 1, side, side)
-
-
-def tensor(*numbers) -> torch.Tensor:
-    return torch.tensor(numbers, dtype=torch.float64)
-
-
-def random(seed: int, *shape) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def random_boxes(seed: int, count: int, images: int = 2, reach: float = 24.0, side: float = 12.0) -> torch.Tensor:
-    """Inside, across the border and wholly outside a map of some ten cells; the first ones without area."""
-    generator = torch.Generator().manual_seed(seed)
-    corner = torch.rand(count, 2, generator=generator, dtype=torch.float64) * reach - reach / 3
-    size = torch.rand(count, 2, generator=generator, dtype=torch.float64) * side
-    size[: count // 8] = 0
-    size[count // 8 : count // 4, 0] = 0
-    image = torch.randint(0, images, (count, 1), generator=generator)
-    return torch.cat((image, corner, corner + size), 1)
 
 
 # ---------------------------------------------------------------------------------------- written out in loops
@@ -127,21 +100,6 @@ def pool_in_loops(features, boxes, size, scale) -> np.ndarray:
             cells = features[int(image), c, top:bottom, left:right]
             out[k, c, p, q] = cells.max() if cells.size else 0
     return out
-
-
-def nms_in_loops(boxes, scores, threshold) -> list[int]:
-    kept = []
-    for number in sorted(range(len(boxes)), key=lambda number: -scores[number]):
-        x1, y1, x2, y2 = boxes[number]
-        for other in kept:
-            a1, b1, a2, b2 = boxes[other]
-            inter = max(min(x2, a2) - max(x1, a1), 0) * max(min(y2, b2) - max(y1, b1), 0)
-            union = (x2 - x1) * (y2 - y1) + (a2 - a1) * (b2 - b1) - inter
-            if union > 0 and inter / union > threshold:
-                break
-        else:
-            kept.append(number)
-    return kept
 
 
 # ---------------------------------------------------------------------------------------- RoI Align: answers
@@ -364,8 +322,8 @@ def test_gradients_of_roi_align(ratio, aligned, reduce):
 
 
 def test_gradients_through_chunks(monkeypatch):
-    monkeypatch.setattr(roi, "_SAMPLES", 1)
-    monkeypatch.setattr(roi, "_GATHERED", 1)
+    monkeypatch.setattr(align_kernel, "_SAMPLES", 1)
+    monkeypatch.setattr(pool_kernel, "_GATHERED", 1)
     features = random(12, 2, 1, 5, 6).requires_grad_()
     assert torch.autograd.gradcheck(lambda f: roi_align(f, SMOOTH, 2, sampling_ratio=2, reduce="max"), features)
     assert torch.autograd.gradcheck(lambda f: roi_pool(f, SMOOTH, 2), features)
@@ -500,29 +458,41 @@ MAP = torch.zeros(2, 3, 5, 5)
 @pytest.mark.parametrize(
     ("features", "boxes", "size", "scale", "message"),
     [
-        (MAP.long(), ONE, 2, 1, "features must be a floating-point tensor, got torch.int64"),
-        (MAP.numpy(), ONE, 2, 1, "features must be a floating-point tensor, got ndarray"),
-        (MAP[0], ONE, 2, 1, r"shape \(N, C, H, W\).*got \(3, 5, 5\)"),
-        (MAP[:, :, :0], ONE, 2, 1, r"H, W at least 1, got \(2, 3, 0, 5\)"),
-        (MAP, ONE[:, 1:], 2, 1, r"boxes must have shape \(K, 5\), got \(1, 4\)"),
-        (MAP, ONE[0], 2, 1, r"boxes must have shape \(K, 5\), got \(5,\)"),
+        (MAP.long(), ONE, 2, 1, r"features must be floating-point \(N, C, H, W\), got int64 \(2, 3, 5, 5\)"),
+        (
+            MAP.numpy(),
+            ONE,
+            2,
+            1,
+            r"features must be a tensor, floating-point \(N, C, H, W\), got float32 array \(2, 3, 5, 5\)",
+        ),
+        (MAP[0], ONE, 2, 1, r"features must be .* \(N, C, H, W\), got float32 \(3, 5, 5\)"),
+        (MAP[:, :, :0], ONE, 2, 1, r"H, W at least 1, got float32 \(2, 3, 0, 5\)"),
+        (MAP, ONE[:, 1:], 2, 1, r"boxes must be a tensor, of real numbers \(K, 5\), got float32 \(1, 4\)"),
+        (MAP, ONE[0], 2, 1, r"boxes must be a tensor, of real numbers \(K, 5\), got float32 \(5,\)"),
         (MAP, ONE.numpy(), 2, 1, "boxes must be a tensor .* or a list"),
-        (MAP, [ONE[:, 1:]], 2, 1, "one tensor an image: got 1 for 2 images"),
-        (MAP, [ONE[:, 1:], ONE], 2, 1, r"boxes\[1\] must have shape \(K, 4\), got \(1, 5\)"),
-        (MAP, torch.tensor([[2.0, 1, 1, 3, 3]]), 2, 1, "image numbers 0 … 1, got 2 in row 0"),
+        (MAP, [ONE[:, 1:]], 2, 1, "one tensor an image, 2, got 1"),
+        (MAP, [ONE[:, 1:], ONE], 2, 1, r"boxes\[1\] must be a tensor, of real numbers \(K, 4\), got float32 \(1, 5\)"),
+        (MAP, torch.tensor([[2.0, 1, 1, 3, 3]]), 2, 1, "image numbers 0 to 1, got 2 in row 0"),
         (MAP, torch.tensor([[0.0, 1, 1, 3, 3], [-1, 1, 1, 3, 3]]), 2, 1, "got -1 in row 1"),
         (MAP, torch.tensor([[0.5, 1, 1, 3, 3]]), 2, 1, "got 0.5 in row 0"),
-        (MAP, torch.tensor([[math.nan, 1, 1, 3, 3]]), 2, 1, "image numbers 0 … 1, got nan"),
+        (MAP, torch.tensor([[math.nan, 1, 1, 3, 3]]), 2, 1, "image numbers 0 to 1, got nan"),
         (MAP, torch.tensor([[0, 1, math.nan, 3, 3]]), 2, 1, "finite, got .*nan.* in row 0"),
         (MAP, torch.tensor([[0, 1, 1, math.inf, 3]]), 2, 1, "finite"),
         (MAP, torch.tensor([[0, 3.0, 1, 1, 3]]), 2, 1, r"x1 <= x2 and y1 <= y2, got \[3.0, 1.0, 1.0, 3.0\] in row 0"),
         (MAP, torch.tensor([[0, 1.0, 3, 3, 1]]), 2, 1, "x1 <= x2 and y1 <= y2"),
-        (MAP, ONE.bool(), 2, 1, "real numbers, got torch.bool"),
-        (MAP, ONE, 0, 1, "output_size must be at least 1, got 0"),
-        (MAP, ONE, (2, -1), 1, "output_size must be at least 1"),
-        (MAP, ONE, (2, 2, 2), 1, "one number or"),
-        (MAP, ONE, 2.5, 1, "output_size must be a whole number, got 2.5"),
-        (MAP, ONE, 2, 0, "spatial_scale must be a positive number, got 0"),
+        (MAP, ONE.bool(), 2, 1, r"real numbers \(K, 5\), got bool \(1, 5\)"),
+        (MAP, ONE, 0, 1, "output_size must be a whole number of at least 1, got 0"),
+        (MAP, ONE, (2, -1), 1, r"output_size\[1\] must be a whole number of at least 1, got -1"),
+        (MAP, ONE, (2, 2, 2), 1, "one whole number, or 2 whole numbers"),
+        (
+            MAP,
+            ONE,
+            2.5,
+            1,
+            "output_size must be one whole number, .*got 2.5|output_size must be a whole number .*got 2.5",
+        ),
+        (MAP, ONE, 2, 0, "spatial_scale must be finite and above 0, got 0"),
         (MAP, ONE, 2, math.nan, "spatial_scale"),
         (MAP, ONE.to("meta"), 2, 1, "must be on the features' device cpu, got meta"),
     ],
@@ -552,155 +522,6 @@ def test_bad_options_of_roi_align():
         roi_align(MAP, ONE, 2, sampling_ratio=1.5)
 
 
-# ---------------------------------------------------------------------------------------- boxes
-
-
-def test_box_iou_known_answers():
-    boxes = tensor([0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 5, 5], [0, 0, 4, 1])
-    expected = tensor([1, 1 / 7, 0, 1 / 3], [1 / 7, 1, 0, 0], [0, 0, 0, 0], [1 / 3, 0, 0, 1])
-    torch.testing.assert_close(box_iou(boxes, boxes), expected)
-    assert box_area(boxes).tolist() == [4, 4, 0, 4]
-    assert box_iou(boxes, boxes[:0]).shape == (4, 0)
-
-
-def test_coder_and_iou_are_torchvisions():
-    stored = VECTORS["coder"]
-    truth, anchors, offsets = (tensor(*stored[key]) for key in ("truth", "anchors", "offsets"))
-    weights = stored["weights"]
-    torch.testing.assert_close(box_iou(truth, anchors), tensor(*stored["iou"]), atol=1e-12, rtol=0)
-    torch.testing.assert_close(encode_boxes(truth, anchors, weights=weights), tensor(*stored["encoded"]))
-    torch.testing.assert_close(decode_boxes(offsets, anchors, weights=weights), tensor(*stored["decoded"]))
-
-
-def test_decoding_undoes_encoding_and_both_have_gradients():
-    anchors = make_anchors((2, 2), stride=8, sizes=[8], ratios=[0.5, 1, 2], dtype=torch.float64)
-    boxes = random_boxes(0, 12)[:, 1:]
-    boxes[:, 2:] += 1
-    offsets = encode_boxes(boxes, anchors)
-    torch.testing.assert_close(decode_boxes(offsets, anchors), boxes)
-    torch.testing.assert_close(decode_boxes(encode_boxes(boxes[:, None], anchors), anchors)[:, 3], boxes)
-    assert torch.autograd.gradcheck(encode_boxes, (boxes.requires_grad_(), anchors))
-    assert torch.autograd.gradcheck(decode_boxes, (offsets.detach().requires_grad_(), anchors))
-
-
-@pytest.mark.parametrize("threshold", sorted(VECTORS["nms"]["kept"]))
-def test_nms_is_torchvisions(threshold):
-    stored = VECTORS["nms"]
-    kept = nms(tensor(*stored["boxes"]), tensor(*stored["scores"]), float(threshold))
-    assert kept.tolist() == stored["kept"][threshold]
-
-
-def test_batched_nms_is_torchvisions():
-    stored = VECTORS["nms"]
-    boxes, scores, classes = tensor(*stored["boxes"]), tensor(*stored["distinct"]), torch.tensor(stored["classes"])
-    kept = batched_nms(boxes, scores, classes, 0.3)
-    assert kept.tolist() == stored["batched"]
-    far = boxes + classes[:, None] * 1000.0
-    assert kept.tolist() == nms(far, scores, 0.3).tolist()
-    assert batched_nms(boxes[:0], scores[:0], classes[:0], 0.3).tolist() == []
-
-
-@few
-@given(seeds, st.integers(0, 90), st.sampled_from([0.0, 0.25, 0.3, 0.5, 1.0]), st.sampled_from([1, 7, 256]))
-def test_nms_is_the_greedy_rule(seed, count, threshold, block):
-    """Whole coordinates and few scores: IoUs that hit the threshold, and ties."""
-    boxes = random_boxes(seed, count, reach=12)[:, 1:].round()
-    scores = (random(seed, count) * 2).round()
-    before = roi._BLOCK, roi._STRIP
-    roi._BLOCK, roi._STRIP = block, 2 * block
-    try:
-        kept = nms(boxes, scores, threshold)
-    finally:
-        roi._BLOCK, roi._STRIP = before
-    assert kept.dtype == torch.int64
-    assert kept.tolist() == nms_in_loops(boxes.tolist(), scores.tolist(), threshold)
-
-
-def test_nms_compares_float32_with_the_threshold_that_was_given():
-    """IoU 3/10 in float32 lies above the 0.3 that Python holds: torchvision suppresses, and so do we."""
-    boxes = torch.tensor([[0.0, 0.0, 10.0, 1.0], [0.0, 0.0, 3.0, 1.0]])
-    assert float(torch.tensor(0.3)) > 0.3
-    assert nms(boxes, torch.tensor([1.0, 0.5]), 0.3).tolist() == [0]
-    assert nms(boxes, torch.tensor([1.0, 0.5]), 0.3000001).tolist() == [0, 1]
-    assert nms(boxes.double(), torch.tensor([1.0, 0.5]), 0.3).tolist() == [0, 1]
-
-
-def test_nms_of_many_boxes_of_no_area_and_of_none():
-    boxes = torch.tensor([[1.0, 1.0, 1.0, 1.0]]).repeat(600, 1)
-    scores = torch.arange(600.0)
-    assert nms(boxes, scores, 0.5).tolist() == list(range(599, -1, -1))
-    boxes[:, 2:] += 1
-    assert nms(boxes, scores, 0.5).tolist() == [599]
-    assert nms(boxes[:0], scores[:0], 0.5).tolist() == []
-    assert nms(boxes.requires_grad_(), scores.half(), 0.5).tolist() == [599]
-
-
-@pytest.mark.parametrize(
-    ("boxes", "scores", "threshold", "message"),
-    [
-        (torch.zeros(3, 5), torch.zeros(3), 0.5, r"boxes must have shape"),
-        (torch.zeros(3, 4), torch.zeros(2), 0.5, r"scores must be floating, one a box \(3,\), got \(2,\)"),
-        (torch.zeros(3, 4), torch.zeros(3).long(), 0.5, "scores must be floating.*int64"),
-        (torch.zeros(3, 4).long(), torch.zeros(3), 0.5, "boxes must be a floating-point tensor, got torch.int64"),
-        (torch.zeros(3, 4), torch.zeros(3), 1.5, "iou_threshold must lie in 0 … 1, got 1.5"),
-        (torch.zeros(3, 4), torch.zeros(3), math.nan, "iou_threshold"),
-        (torch.full((3, 4), math.nan), torch.zeros(3), 0.5, "finite"),
-        (torch.zeros(3, 4), torch.full((3,), math.nan), 0.5, "nan"),
-        (torch.tensor([[1.0, 0, 0, 1]]), torch.zeros(1), 0.5, "x1 <= x2"),
-    ],
-)
-def test_nms_bad_input(boxes, scores, threshold, message):
-    with pytest.raises(ValueError, match=message):
-        nms(boxes, scores, threshold)
-    with pytest.raises(ValueError, match=message):
-        batched_nms(boxes, scores, torch.zeros(len(scores), dtype=torch.int64), threshold)
-
-
-def test_batched_nms_bad_classes():
-    for classes in (torch.zeros(2), torch.zeros(3, dtype=torch.int64), [0, 0]):
-        with pytest.raises(ValueError, match="classes must be integers"):
-            batched_nms(torch.zeros(2, 4), torch.zeros(2), classes, 0.5)
-
-
-def test_anchors():
-    anchors = make_anchors((3, 4), stride=16, sizes=[32, 64], ratios=[0.5, 1, 2], dtype=torch.float64)
-    assert anchors.shape == (3 * 4 * 6, 4)
-    grid = anchors.view(3, 4, 2, 3, 4)
-    torch.testing.assert_close(box_area(grid[1, 2]), tensor([1024] * 3, [4096] * 3))
-    size = grid[..., 2:] - grid[..., :2]
-    torch.testing.assert_close((size[..., 1] / size[..., 0])[0, 0, 0], tensor(0.5, 1, 2))
-    centre = (grid[..., 2:] + grid[..., :2]) / 2
-    torch.testing.assert_close(centre[2, 1, 0, 0], tensor(24, 40))
-    corner = make_anchors((3, 4), stride=16, sizes=[32, 64], ratios=[0.5, 1, 2], offset=0, dtype=torch.float64)
-    torch.testing.assert_close(anchors - corner, torch.full_like(anchors, 8))
-    for bad in ({"stride": 0}, {"sizes": []}, {"sizes": [-1]}, {"ratios": [0]}, {"feature_size": (0, 1)}):
-        with pytest.raises(ValueError, match=next(iter(bad))):
-            make_anchors(**{"feature_size": (1, 1), "stride": 8, "sizes": [8], **bad})
-
-
-def test_clipping_and_keeping():
-    boxes = tensor([-3, 2, 5, 9], [1, 1, 2, 2], [30, 30, 40, 40], [3, 1, 2, 2], [0, 0, math.nan, 1], [1, 1, 1, 2])
-    clipped = clip_boxes(boxes[:3], (8, 10))
-    assert clipped.tolist() == [[0, 2, 5, 8], [1, 1, 2, 2], [10, 8, 10, 8]]
-    assert keep_boxes(boxes).tolist() == [0, 1, 2]
-    assert keep_boxes(clipped).tolist() == [0, 1]
-    assert keep_boxes(clipped, min_size=1).tolist() == [0, 1]
-    assert keep_boxes(clipped, min_size=2).tolist() == [0]
-    with pytest.raises(ValueError, match="min_size"):
-        keep_boxes(boxes, min_size=-1)
-    with pytest.raises(ValueError, match="image_size"):
-        clip_boxes(boxes, (0, 4))
-
-
-def test_bad_boxes_for_the_coder():
-    good, flat = torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([[0.0, 0, 4, 0]])
-    with pytest.raises(ValueError, match="boxes must have x1 < x2"):
-        encode_boxes(flat, good)
-    with pytest.raises(ValueError, match="anchors must have x1 < x2"):
-        encode_boxes(good, flat)
-    with pytest.raises(ValueError, match="four numbers"):
-        encode_boxes(good, good, weights=(1, 1))
-    with pytest.raises(ValueError, match="weights must be a positive"):
-        decode_boxes(good, good, weights=(1, 1, 0, 1))
-    with pytest.raises(ValueError, match=r"offsets must have shape \(..., 4\), got \(3,\)"):
-        decode_boxes(torch.zeros(3), good)
+def test_what_boxes_can_do_is_imported_from_here_too():
+    assert all(getattr(roi, name) is getattr(boxes_module, name) for name in boxes_module.__all__)
+    assert set(boxes_module.__all__) | {"roi_align", "roi_pool"} == set(roi.__all__)

@@ -29,6 +29,8 @@ __all__ = [
     "choice",
     "class_counts",
     "class_weight",
+    "double",
+    "every_row",
     "generator",
     "listed",
     "mask",
@@ -36,6 +38,7 @@ __all__ = [
     "numbers",
     "pair",
     "reduction",
+    "rois",
     "same_shape",
     "spacing",
     "spatial_dims",
@@ -111,6 +114,7 @@ def numbers(
     *,
     length: int | None = None,
     broadcast: bool = False,
+    empty: bool = True,
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
@@ -120,7 +124,7 @@ def numbers(
     >>> numbers(range(3), "weights", length=3), numbers(2, "spacing", length=2, broadcast=True)
     ((0.0, 1.0, 2.0), (2.0, 2.0))
     """
-    items = _items(values, name, "number", length, broadcast)
+    items = _items(values, name, "number", length, broadcast, empty)
     return tuple(number(item, label, low=low, high=high, above=above) for label, item in items)
 
 
@@ -130,11 +134,12 @@ def wholes(
     *,
     length: int | None = None,
     broadcast: bool = False,
+    empty: bool = True,
     low: int | None = None,
     high: int | None = None,
 ) -> tuple[int, ...]:
     """Whole numbers, each as :func:`whole` takes it; ``broadcast``: a single one stands for ``length`` of them."""
-    items = _items(values, name, "whole number", length, broadcast)
+    items = _items(values, name, "whole number", length, broadcast, empty)
     return tuple(whole(item, label, low=low, high=high) for label, item in items)
 
 
@@ -324,6 +329,45 @@ def boxes(value: Any, name: str, shape: str = "(..., 4)") -> Tensor:
     return tensor(value, name, shape, kind="floating-point")
 
 
+def rois(value: Any, features: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Of either form of RoIs, the image's number (K,) and the scaled corners (K, 4), wide enough to be computed with.
+
+    The forms: (K, 5) with the image's number first; or a list of one tensor (K_i, 4) for each of N images.
+    """
+    import torch
+
+    images, computed = len(features), wide(features[:0]).dtype
+    if _is_tensor(value):
+        value = _beside(tensor(value, "boxes", "(K, 5)"), "boxes", features)
+        number_, corners = value[:, 0].detach(), value[:, 1:]
+        right = (number_ >= 0) & (number_ < images) & (number_ == number_.floor())
+        every_row(right, f"boxes[:, 0] must be whole image numbers 0 to {images - 1}", number_)
+        number_ = number_.to(torch.int64)
+    else:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"boxes must be a tensor (K, 5) or a list of tensors (K_i, 4), got {what(value)}")
+        if len(value) != images:
+            raise ValueError(f"boxes must have one tensor an image, {images}, got {len(value)}")
+        for place, some in enumerate(value):
+            _beside(tensor(some, f"boxes[{place}]", "(K, 4)"), f"boxes[{place}]", features)
+        counts = torch.tensor([len(some) for some in value], dtype=torch.int64, device="cpu")
+        number_ = torch.arange(images, device="cpu").repeat_interleave(counts).to(features.device)
+        corners = torch.cat(list(value)) if images else features.new_zeros(0, 4)
+    scaled = corners.to(computed) * scale
+    size = (scaled[:, 2:] - scaled[:, :2]).detach()
+    every_row(size.isfinite(), "boxes must be finite", corners)
+    every_row(size >= 0, "boxes must have x1 <= x2 and y1 <= y2", corners)
+    return number_, scaled
+
+
+def every_row(right: Tensor, expected: str, rows: Tensor) -> None:
+    """Refuse rows of which not everything is right, and show the first."""
+    if not bool(right.all()):
+        row = int((~right).reshape(len(rows), -1).any(1).nonzero()[0])
+        found = rows[row].tolist()
+        raise ValueError(f"{expected}, got {f'{found:g}' if isinstance(found, float) else found} in row {row}")
+
+
 def class_counts(value: Any) -> Tensor:
     """Training samples of each class, each at least 1, as (C,) :func:`double` numbers on the counts' device."""
     import torch
@@ -474,18 +518,24 @@ def _sequence(values: Any) -> Sequence | None:
 
 
 def _items(
-    values: Any, name: str, kind: str, length: int | None = None, broadcast: bool = False
+    values: Any, name: str, kind: str, length: int | None = None, broadcast: bool = False, empty: bool = True
 ) -> Collection[tuple[str, Any]]:
     """The values of a sequence, each with the name it has in an error."""
     _refuse_masked(values, name)
     if broadcast and _single(values):
         return [(name, values)] * length
     found = _sequence(values)
-    if found is None or length is not None and len(found) != length:
+    if found is None or length is not None and len(found) != length or not empty and not len(found):
         several = f"{length} {kind}s" if length is not None else f"a sequence of {kind}s"
         also = f"one {kind}, or " if broadcast else ""
-        raise ValueError(f"{name} must be {also}{several}, got {what(values)}")
+        raise ValueError(f"{name} must be {also}{several}{', at least one' * (not empty)}, got {what(values)}")
     return [(f"{name}[{place}]", item) for place, item in enumerate(found)]
+
+
+def _beside(value: Tensor, name: str, features: Tensor) -> Tensor:
+    if value.device != features.device:
+        raise ValueError(f"{name} must be on the features' device {features.device}, got {value.device}")
+    return value
 
 
 def _count(value: Any) -> float:
