@@ -215,7 +215,7 @@ def test_a_tensor_of_a_kind_and_a_shape(dtype):
     ("value", "kind"),
     [(torch.zeros(2).bool(), "real"), (torch.zeros(2).bool(), "whole"), (torch.zeros(2), "whole"),
      (torch.zeros(2).long(), "floating-point"), (torch.zeros(2) * 1j, "real"), (torch.zeros(2).to_sparse(), "real"),
-     (torch.zeros(2, 2).to_sparse_csr(), "floating-point"), (np.zeros(2), "floating-point"), ([0.0], "real")],
+     (torch.zeros(2, 2).to_sparse(), "floating-point"), (np.zeros(2), "floating-point"), ([0.0], "real")],
     ids=named,
 )  # fmt: skip
 def test_what_is_no_such_tensor(value, kind):

@@ -26,6 +26,7 @@ from torch.utils import _pytree as pytree
 import tutorial_lib
 import tutorial_lib.lab
 from tutorial_lib import adversarial, augment, consistency, level_sets, losses, metrics, networks, roi
+from tutorial_lib import boxes as box_module
 from tutorial_lib import mixup as mixing
 from tutorial_lib.lab import calibration, claims, datasets, exercises, training
 
@@ -460,13 +461,13 @@ def _(on):
 @row("boxes.box_area", "boxes.box_iou", "boxes.clip_boxes", "boxes.encode_boxes", "boxes.decode_boxes")
 def _(on):
     boxes, others = on.leaf(some_boxes(30), some_boxes(20, seed=3))
-    encoded = boxes_.encode_boxes(boxes[:20], others, weights=(10, 10, 5, 5))
+    encoded = box_module.encode_boxes(boxes[:20], others, weights=(10, 10, 5, 5))
     return [
-        boxes_.box_area(boxes),
-        boxes_.box_iou(boxes, others),
-        boxes_.clip_boxes(boxes, (9, 10)),
+        box_module.box_area(boxes),
+        box_module.box_iou(boxes, others),
+        box_module.clip_boxes(boxes, (9, 10)),
         encoded,
-        boxes_.decode_boxes(encoded, others, weights=(10, 10, 5, 5)),
+        box_module.decode_boxes(encoded, others, weights=(10, 10, 5, 5)),
     ]
 
 
@@ -474,10 +475,10 @@ def _(on):
 def _(on):
     boxes, scores, kind = on(some_boxes(300), uniform(300), whole(3, 300))
     return [
-        boxes_.nms(boxes, scores, 0.3),
-        boxes_.batched_nms(boxes, scores, kind, 0.5),
-        boxes_.keep_boxes(boxes, min_size=3.0),
-        boxes_.make_anchors((3, 4), stride=8, sizes=[8, 16], device=on.device),
+        box_module.nms(boxes, scores, 0.3),
+        box_module.batched_nms(boxes, scores, kind, 0.5),
+        box_module.keep_boxes(boxes, min_size=3.0),
+        box_module.make_anchors((3, 4), stride=8, sizes=[8, 16], device=on.device),
     ]
 
 
@@ -660,7 +661,7 @@ def _(on):
 
 
 def public() -> Mapping[str, set[str]]:
-    """Public names by module: every method, and the upper floor's modules that handle tensors."""
+    """Public names by the module where they are made: methods, and the upper floor's modules that handle tensors."""
     found = {}
     for info in pkgutil.iter_modules(tutorial_lib.__path__):
         if not info.name.startswith("_") and info.name not in ("lab", "course"):
@@ -670,7 +671,8 @@ def public() -> Mapping[str, set[str]]:
     for module, loaded in found.items():
         own = [name for name, value in vars(loaded).items() if getattr(value, "__module__", "") == loaded.__name__]
         chosen = getattr(loaded, "__all__", [name for name in own if not name.startswith("_")])
-        names[module] = {name for name in chosen if callable(getattr(loaded, name))}
+        here = [name for name in chosen if getattr(getattr(loaded, name), "__module__", "").startswith(loaded.__name__)]
+        names[module] = {name for name in here if callable(getattr(loaded, name))}
     return names
 
 

@@ -2,6 +2,8 @@ r"""Boxes around objects: overlap, suppression, anchors, offsets.
 
 Boxes are (x1, y1, x2, y2) with x to the right and y down, in pixels of the image. What a function answers is on its
 inputs' device. Half precision is computed in float32.
+
+Chapter 09 measures with :func:`box_iou`; the others are for chapter 10, the R-CNN family.
 """
 
 import math
