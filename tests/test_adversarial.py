@@ -1,10 +1,12 @@
 """tutorial_lib.adversarial: held against plain autograd, known answers, properties, the popular snippet's faults."""
 
 import copy
+import io
 import math
 import warnings
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from tutorial_lib.adversarial import FGM, PGD, VAT, FreeLB, _Ball, attack
+from tutorial_lib._kernels.passes import Ball
+from tutorial_lib.adversarial import FGM, PGD, VAT, FreeLB, attack
+from tutorial_lib.consistency import MeanTeacher
 from tutorial_lib.lab.training import batches, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -340,7 +344,7 @@ def test_vat_takes_positions_and_one_label():
     one = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(20, 1))
     assert VAT(one, "0", multilabel=True).loss(lambda: one(tokens)) > 0
     assert VAT(one, "0").loss(lambda: one(tokens)) == 0  # one class: nothing can change
-    with pytest.raises(ValueError, match=r"closure must return logits.*got \(2,\)"):
+    with pytest.raises(ValueError, match=r"closure must return logits.*got float32 \(2,\)"):
         VAT(one, "0", multilabel=True).loss(lambda: one(tokens)[:, 0])
 
 
@@ -429,7 +433,7 @@ numbers = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=True)
 )
 def test_the_ball(rows, epsilon, norm, dtype):
     g = torch.tensor(rows, dtype=dtype)
-    ball = _Ball(epsilon, "l2", norm, 0)
+    ball = Ball(epsilon, "l2", norm, 0)
     (unit,) = ball.uphill([g], [None], 1.0)
     lengths = unit.double().norm(dim=1) if norm == "sample" else unit.double().norm()[None]
     zero = (g == 0).all(1) if norm == "sample" else (g == 0).all()[None]
@@ -449,9 +453,9 @@ def test_the_ball(rows, epsilon, norm, dtype):
 def test_no_gradient_is_too_small_or_too_large_for_its_direction(scale):
     g = torch.tensor([[scale, -scale], [0.0, scale]])
     expected = torch.tensor([[0.5**0.5, -(0.5**0.5)], [0.0, 1.0]])
-    torch.testing.assert_close(_Ball(1.0, "l2", "sample", 0).uphill([g], [None], 1.0)[0], expected)
+    torch.testing.assert_close(Ball(1.0, "l2", "sample", 0).uphill([g], [None], 1.0)[0], expected)
     torch.testing.assert_close(
-        _Ball(1.0, "l2", "batch", 0).uphill([g], [None], 1.0)[0], torch.tensor([[1, -1], [0, 1]]) / 3**0.5
+        Ball(1.0, "l2", "batch", 0).uphill([g], [None], 1.0)[0], torch.tensor([[1, -1], [0, 1]]) / 3**0.5
     )
 
 
@@ -507,7 +511,7 @@ def test_a_sample_of_padding_alone_stays_where_it_is():
 @pytest.mark.parametrize("norm", ["sample", "batch"])
 def test_nan_behind_a_mask_harms_nothing_and_a_mask_may_cover_features(norm):
     g = torch.randn(4, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    ball = _Ball(2.0, "l2", norm, 0)
+    ball = Ball(2.0, "l2", norm, 0)
     for shape in ((4, 5, 1), (4, 1, 1), (4, 5, 6)):
         keep = torch.rand(shape, generator=torch.Generator().manual_seed(1)) < 0.6
         keep[0] = False
@@ -1099,34 +1103,254 @@ def test_attack_leaves_nothing_behind_after_an_exception():
     assert not hooks(model) and not gradients(model)
 
 
+# --- Compiled models, copies, nested tensors --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def compiles():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def compiled(model, way):
+    if way == "in place":
+        model.compile(backend="eager")
+        return model
+    return torch.compile(model, backend="eager")
+
+
+@pytest.mark.parametrize("way", ["in place", "wrapped"])
+@pytest.mark.parametrize("evaluate", [torch.no_grad, torch.enable_grad])
+def test_a_compiled_model_is_not_robust(compiles, way, evaluate):
+    """Its compiled code calls no hook that came later: without a word the attack would be none."""
+    model, (tokens, target) = Plain().eval(), batch()
+    call = compiled(model, way)
+    with evaluate():
+        clean = call(tokens)
+    closure = lambda: F.cross_entropy(call(tokens), target)  # noqa: E731
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"torch\.compile.*force_eager"):
+            with evaluate(), attack(model, "words", closure, epsilon=3.0):
+                assert torch.equal(call(tokens), clean)
+        assert not hooks(model)
+    with torch.compiler.set_stance("force_eager"), evaluate(), attack(model, "words", closure, epsilon=3.0):
+        assert not torch.allclose(call(tokens), clean)
+
+
+@pytest.mark.parametrize("way", ["in place", "wrapped"])
+@pytest.mark.parametrize(("method", "space"), WAYS)
+def test_training_a_compiled_model_perturbs_or_says_so(compiles, way, method, space):
+    model, (tokens, target) = Plain(), batch()
+    call = compiled(model, way)
+    call(tokens)
+    closure = (lambda: call(tokens)) if method is VAT else (lambda: F.cross_entropy(call(tokens), target))
+    adversary = method(model, "words", **({} if method is VAT else {"space": space}))
+    if space == "weight":  # no hook: the weight itself is moved
+        losses = adversary.backward(closure).losses
+        assert len({float(loss) for loss in losses}) == len(losses)
+    else:
+        with pytest.raises(RuntimeError, match=r"did not call the layer 'words'.*torch\.compile"):
+            adversary.backward(closure)
+    assert not hooks(model)
+
+
+def test_the_perturbation_alone_is_a_fair_wish():
+    """Where nothing was compiled, a body that does not call the model is no mistake."""
+    model, (tokens, target) = Text(), batch()
+    before = torch._dynamo.utils.counters["frames"].pop("total", 0)
+    try:
+        with attack(model, "words", closure_of(model, tokens, target), epsilon=1.0) as r:
+            pass
+        assert r[0].shape == (5, 7, 6)
+    finally:
+        torch._dynamo.utils.counters["frames"]["total"] = before
+
+
+class Plain(nn.Module):
+    """Text without what keeps a trace of its calls: compiled code may not."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.head = nn.Embedding(20, 6), nn.Linear(6, 3)
+
+    def forward(self, tokens):
+        return self.head(self.words(tokens).mean(1))
+
+
+def copies(model):
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return [copy.deepcopy(model), MeanTeacher(model).model, torch.load(file, weights_only=False)]
+
+
+@pytest.mark.parametrize("where", ["words", "conv", ""])
+def test_a_copy_made_inside_attack_is_a_plain_model(where):
+    model, (tokens, target) = Text().eval(), batch()
+    x = model.words(tokens).detach()
+    with torch.no_grad():
+        if where:
+            clean, given, closure = model(tokens), tokens, closure_of(model, tokens, target)
+        else:
+            model, given = nn.Sequential(model.conv, nn.Flatten()), x.transpose(1, 2)
+            clean, closure = model(given), lambda: model(given).square().sum()
+    with torch.no_grad(), attack(model, where, closure, epsilon=2.0):
+        made = copies(model)
+        assert not torch.allclose(model(given), clean)
+    for twin in made:
+        assert torch.equal(twin(given), clean) and not hooks(twin)
+        with attack(twin, where, lambda twin=twin: twin(given).square().sum(), epsilon=2.0):  # it can be attacked
+            assert not torch.allclose(twin(given), clean)
+        assert torch.equal(twin(given), clean)
+
+
+@pytest.mark.parametrize(("method", "space"), WAYS)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_copy_made_in_a_closure_holds_the_weights_as_they_were(method, space, frozen):
+    model, (tokens, _), made = Language(), batch(), []
+    model.words.weight.requires_grad_(not frozen)
+    before = bits(model.words.weight)
+
+    def closure():
+        made.extend(copies(model))
+        logits = model(tokens)
+        return logits if method is VAT else F.cross_entropy(logits, tokens)
+
+    options = {} if method is VAT else {"space": space}
+    method(model, "words", **options).backward(closure)
+    for place, twin in enumerate(made):
+        assert torch.equal(bits(twin.words.weight), before) and twin.out.weight is twin.words.weight
+        assert twin.words.weight.requires_grad == (not frozen and place % 3 != 1)  # a teacher learns nothing
+        assert not vars(twin.words.weight) and not hooks(twin)
+    assert not vars(model.words.weight) and len(made) >= 6
+
+
+class Encoder(nn.Module):
+    """Torch's encoder: in eval() without gradients it hands nested tensors from layer to layer."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words = nn.Embedding(20, 8, padding_idx=0)
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 3)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, tokens):
+        return self.head(self.encoder(self.words(tokens), src_key_padding_mask=tokens == 0).sum(1))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layer", ["encoder.layers.0", "encoder.layers.1", "encoder.layers.2", "encoder", "words"])
+@pytest.mark.parametrize("evaluate", [torch.no_grad, torch.enable_grad])
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_an_encoder_with_padding_can_be_attacked(layer, evaluate, frozen, ragged):
+    model, (tokens, target) = Encoder().eval().requires_grad_(not frozen), batch(rows=6)
+    if not ragged:  # a last column that is padding in every row
+        tokens = F.pad(tokens, (0, 2))
+    closure, fast = closure_of(model, tokens, target), torch.backends.mha.get_fastpath_enabled()
+    with evaluate():
+        clean = model(tokens)
+        with attack(model, layer, closure, epsilon=0.0, mask=tokens != 0):
+            torch.testing.assert_close(model(tokens), clean)
+        with attack(model, layer, closure, epsilon=1.0, steps=3, mask=tokens != 0) as r:
+            pushed = model(tokens)
+        torch.testing.assert_close(model(tokens), clean)
+    assert r[0].shape == (*tokens.shape, 8) and not r[0][tokens == 0].any()
+    assert F.cross_entropy(pushed, target) > F.cross_entropy(clean, target)
+    assert torch.backends.mha.get_fastpath_enabled() == fast
+    FGM(model, layer).backward(closure)
+    VAT(model, layer).backward(lambda: model(tokens))
+    assert torch.backends.mha.get_fastpath_enabled() == fast
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_the_attack_on_an_encoder_is_that_of_its_padded_form():
+    model, (tokens, target) = Encoder().eval(), batch(rows=6)
+    with torch.no_grad(), attack(model, "encoder.layers.2", closure_of(model, tokens, target), epsilon=1.0) as (r,):
+        pushed = model(tokens)
+    with torch.no_grad():
+        hidden = model.encoder(model.words(tokens), src_key_padding_mask=tokens == 0)
+        torch.testing.assert_close(pushed, model.head((hidden + r * (tokens != 0)[..., None]).sum(1)))
+
+
 # --- Bad arguments ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        (FGM, {"epsilon": -1}, "epsilon must be a finite number, at least 0, got -1"),
-        (FGM, {"epsilon": math.nan}, "epsilon must be a finite number"),
-        (PGD, {"epsilon": math.inf}, "epsilon must be a finite number"),
-        (FGM, {"epsilon": True}, "epsilon must be a finite number"),
+        (FGM, {"epsilon": -1}, "epsilon must be finite and at least 0, got -1"),
+        (FGM, {"epsilon": math.nan}, "epsilon must be finite"),
+        (PGD, {"epsilon": math.inf}, "epsilon must be finite"),
+        (FGM, {"epsilon": True}, "epsilon must be finite"),
         (FGM, {"space": "weights"}, "space must be 'activation' or 'weight', got 'weights'"),
         (FGM, {"norm": "token"}, "norm must be 'sample' or 'batch', got 'token'"),
         (FGM, {"ball": "l1"}, "ball must be 'l2' or 'linf', got 'l1'"),
-        (FGM, {"batch_dim": "0"}, "batch_dim must be an integer"),
-        (FGM, {"clean_weight": -1}, "clean_weight must be a finite number, at least 0"),
-        (FGM, {"adversarial_weight": 0}, "adversarial_weight must be a finite number, above 0"),
-        (PGD, {"alpha": 0.0}, "alpha must be a finite number, above 0"),
-        (PGD, {"steps": 0}, "steps must be an integer, at least 1, got 0"),
-        (PGD, {"steps": 1.5}, "steps must be an integer"),
+        (FGM, {"batch_dim": "0"}, "batch_dim must be a whole number"),
+        (FGM, {"clean_weight": -1}, "clean_weight must be finite and at least 0"),
+        (FGM, {"adversarial_weight": 0}, "adversarial_weight must be finite and above 0"),
+        (PGD, {"alpha": 0.0}, "alpha must be finite and above 0"),
+        (PGD, {"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        (PGD, {"steps": 1.5}, "steps must be a whole number"),
         (FreeLB, {"init": 2.0}, "init must be at most epsilon, 1, got 2"),
         (FreeLB, {"epsilon": math.inf}, "epsilon = inf needs alpha and init"),
-        (VAT, {"xi": 0}, "xi must be a finite number, above 0"),
-        (VAT, {"steps": -1}, "steps must be an integer, at least 0"),
+        (VAT, {"xi": 0}, "xi must be finite and above 0"),
+        (VAT, {"steps": -1}, "steps must be a whole number of at least 0"),
+        (VAT, {"generator": 0}, "generator must be a torch.Generator or None, got 0"),
+        (FreeLB, {"generator": 0}, "generator must be a torch.Generator or None, got 0"),
+        (FGM, {"padding_idx": 0.0}, "padding_idx must be a whole number, got 0.0"),
+        (FGM, {"norm": ""}, "norm must be 'sample' or 'batch', got ''"),
     ],
 )
 def test_bad_arguments(method, options, message):
     with pytest.raises(ValueError, match=message):
         method(Text(), **options)
+
+
+def test_a_number_of_any_library():
+    model, (tokens, target) = Text(), batch()
+    closure = closure_of(model, tokens, target)
+    kinds = [np.float32, np.float64, torch.tensor, np.array], [np.int64, np.uint8, torch.tensor, np.array]
+    for real, whole in zip(*kinds):
+        for method, options in (
+            (FGM, {"clean_weight": real(0.5), "adversarial_weight": real(0.5)}),
+            (PGD, {"alpha": real(0.5), "steps": whole(3)}),
+            (FreeLB, {"alpha": real(0.5), "steps": whole(3), "init": real(0.0)}),
+        ):
+            plain_options = {name: value.item() for name, value in options.items()}
+            found = method(model, epsilon=real(0.75), batch_dim=whole(0), padding_idx=whole(0), **options).backward(
+                closure
+            )
+            expected = method(model, epsilon=0.75, padding_idx=0, **plain_options).backward(closure)
+            torch.testing.assert_close(found.perturbations, expected.perturbations)
+        VAT(model, xi=real(0.125), steps=whole(1)).backward(lambda: model(tokens), weight=real(0.5))
+        with attack(model, None, closure, epsilon=real(0.75), steps=whole(2), alpha=real(0.5)):
+            model(tokens)
+
+
+@pytest.mark.parametrize("method", [FGM, PGD, FreeLB, VAT])
+def test_a_mask_of_any_library(method):
+    model, (tokens, target) = Text(), batch()
+    closure = (lambda: model(tokens)) if method is VAT else closure_of(model, tokens, target)
+    hidden = torch.arange(7).expand(5, 7) % 2 == 0
+    kinds = [torch.bool, torch.int64, torch.float32, torch.bfloat16]
+    for mask in [*(hidden.to(kind) for kind in kinds), *(hidden.numpy().astype(kind) for kind in ("?", ">i4", "f8"))]:
+        for form in (mask, [mask], (mask,)):
+            (r,) = method(model).backward(closure, mask=form).perturbations
+            assert torch.equal((r != 0).all(2), (tokens != 0) & hidden)
+    for mask, message in [
+        (hidden.float() * -10000, "mask must hold only 0 and 1 .*, got -10000"),
+        (hidden.to_sparse(), "mask must be a dense tensor, got sparse_coo"),
+        (np.ma.masked_array(hidden.numpy(), hidden.numpy()), "mask must be a plain array.*masked"),
+        (hidden.tolist(), "mask must be a tensor, or a list of tensors, got a list of"),
+        ([], r"mask must be a tensor, or a list with one for each call of the layer, got \[\]"),
+        ("1", "mask must be a tensor"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            method(model).backward(closure, mask=mask)
 
 
 def test_more_bad_arguments():
@@ -1137,7 +1361,7 @@ def test_more_bad_arguments():
     assert fgm.epsilon == 3.0
     with pytest.raises(ValueError, match="epsilon must be"):
         fgm.epsilon = -1
-    with pytest.raises(ValueError, match="weight must be a finite number, above 0"):
+    with pytest.raises(ValueError, match="weight must be finite and above 0"):
         VAT(fgm.model).backward(lambda: None, weight=0)
     model = nn.Linear(2, 1)
     with pytest.raises(ValueError, match="the model got none"):
