@@ -1,7 +1,12 @@
 """What cells bind and read: every way Python has of binding a name, and slices of whole notebooks that must run."""
 
+import ast
+import builtins
 import contextlib
+import dis
 import io
+import sys
+import types
 
 import nbformat
 import pytest
@@ -85,10 +90,80 @@ from tutorial_lib.course.cells import bound_and_free, needed
         ("# only a comment", "", ""),
         ("f'{x!r:{width}}'", "", "x width"),
         ("max = 3\nmax", "max", ""),
+        # Scopes as Python has them: a comprehension sees the names around it, but not those of a class.
+        ("class A:\n    n = 2\n    x = [n for _ in xs]", "A", "n xs"),
+        ("class A:\n    xs = 1, 2\n    y = [x for x in xs]", "A", ""),
+        ("class A:\n    x = x", "A", "x"),
+        ("class A:\n    x = 1\n    y = x", "A", ""),
+        ("class A:\n    x = 1\n    f = lambda self: x", "A", "x"),
+        ("class A:\n    x: T\n    y: x = z", "A", "T x z"),
+        ("class A:\n    def f(self):\n        return super().f() + __class__.n", "A", ""),
+        ("class A:\n    def f(self):\n        global n\n        n += 1", "A n", "n"),
+        ("class A:\n    class B:\n        x = y\n    def f(self): return B", "A", "y B"),
+        ("class A:\n    for i in xs: x = i\n    z = x + i", "A", "xs"),
+        ("class A:\n    if a: x = 1\n    y = x", "A", "a x"),
+        ("class A:\n    @property\n    def f(self): return k\nk = 1", "A k", ""),
+        ("if a:\n    class A:\n        def f(self):\n            return x", "A", "a x"),
+        ("def f():\n    global x\n    return x", "f", "x"),
+        ("def f():\n    global x, y\n    x += 1\n    del y", "f x y", "x y"),
+        ("def f():\n    x = 1\n    del x\n    x", "f", ""),
+        ("def f():\n    def g():\n        global n\n        n = 1\n    n = 2\n    return n", "f n", ""),
+        ("def f():\n    if (n := g()): return [m := x for x in n], m", "f", "g"),
+        (
+            "def f(v):\n    match v:\n        case A(b=c) | [c, _]: return b, c, _\n        case m.D: return d",
+            "f",
+            "A b m d",
+        ),
+        ("def top(a):\n    import c\n    b = a\n    return a, b, c, d", "top", "d"),
+        ("def f(a=[x for x in b]): return x", "f", "b x"),
+        ("f = [lambda: x + k for x in xs]", "f", "k xs"),
+        ("def f():\n    return (\nx\n)", "f", "x"),
+        ("s = 'ä'; f = lambda: (\n  x,\n  'ö', y)", "s f", "x y"),
     ],
 )
 def test_what_a_cell_binds_and_reads(source, bound, free):
     assert bound_and_free(source) == (set(bound.split()), set(free.split()))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.12 has type parameters")
+@pytest.mark.parametrize(
+    ("source", "bound", "free"),
+    [
+        ("def f[T: B](x: T, y: U) -> T: return [T, k]", "f", "B U k"),
+        ("class A[T](Base[T], key=k):\n    def f(self) -> T: return x", "A", "Base k x"),
+        ("type A[T] = dict[T, B]", "A", "B"),
+    ],
+)
+def test_type_parameters_are_nobody_elses_names(source, bound, free):
+    assert bound_and_free(source) == (set(bound.split()), set(free.split()))
+
+
+def test_a_function_reads_what_its_bytecode_looks_up():
+    """Every function of this floor, held against the compiler."""
+
+    def looked_up(code: types.CodeType) -> set[str]:
+        names = {one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL"}
+        return names.union(*(looked_up(part) for part in code.co_consts if isinstance(part, types.CodeType)))
+
+    count = 0
+    for path in sorted((ROOT / "tutorial_lib" / "course").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                every = [ast.arg(one.arg) for one in ast.walk(node.args) if isinstance(one, ast.arg)]
+                arguments = ast.arguments([], every, None, [], [], None, [])
+                alone = ast.unparse(ast.FunctionDef(node.name, arguments, node.body, [], None, lineno=1))
+                try:
+                    code = compile(alone, "alone", "exec")
+                except SyntaxError:
+                    continue  # it says "nonlocal"
+                names = looked_up(next(part for part in code.co_consts if isinstance(part, types.CodeType)))
+                given = {*dir(builtins), "__file__", node.name}
+                # Annotations in a body are read by nobody, but by who looks.
+                said = {part.id for one in ast.walk(node) if isinstance(one, ast.AnnAssign)
+                        for part in ast.walk(one.annotation) if isinstance(part, ast.Name)}  # fmt: skip
+                assert bound_and_free(alone)[1] - given - said == names - given - said, f"{path.name}: {node.name}"
+                count += 1
+    assert count > 200
 
 
 @pytest.mark.parametrize(

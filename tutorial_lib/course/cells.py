@@ -9,11 +9,14 @@ the notebook unless it says ``global``, and a method called in the middle of a c
 import ast
 import builtins
 import re
+import symtable
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 #: What is there in every notebook without being bound by a cell.
 _GIVEN = {*dir(builtins), "get_ipython", "display", "exit", "quit", "In", "Out", "_", "__", "___", "__file__"}
+#: What the body of a class is given besides.
+_GIVEN |= {"__class__", "__module__", "__qualname__"}
 _MUTATORS = {
     "add",
     "append",
@@ -47,6 +50,8 @@ _MUTATORS = {
 _CHANGING = {"delattr", "fit", "setattr", "shuffle"}
 #: Cell magics whose body is Python, run in the notebook's own namespace.
 _PYTHON_MAGICS = {"capture", "prun", "time", "timeit"}
+#: What the symbol table calls the scopes that run where they stand.
+_COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}
 
 
 def bound_and_free(source: str) -> tuple[set[str], set[str]]:
@@ -142,9 +147,9 @@ class _Cell:
 
 
 def _read(source: str) -> _Cell:
-    reader = _Reader()
     try:
-        tree = _parse(source)
+        source, tree = _parse(source)
+        reader = _Reader(source)
         if tree.body and isinstance(tree.body[-1], ast.Expr):
             reader.shown = tree.body[-1]
         reader.block(tree.body)
@@ -153,29 +158,32 @@ def _read(source: str) -> _Cell:
     return reader.cell
 
 
-def _parse(source: str) -> ast.Module:
+def _parse(source: str) -> tuple[str, ast.Module]:
+    """Return a cell's Python, where magics and commands do nothing, and its syntax tree."""
     try:
-        return ast.parse(source)
+        return source, ast.parse(source)
     except SyntaxError:
         pass
     lines = source.split("\n")
     first = next((place for place, line in enumerate(lines) if line.strip()), 0)
     if magic := re.match(r"%%(\w+)", lines[first]):
         if magic[1] not in _PYTHON_MAGICS:
-            return ast.Module([], [])
+            return "", ast.Module([], [])
         lines[first] = ""
     for place, line in enumerate(lines):
         if re.match(r"\s*([%!?]|[\w.]+\?{1,2}\s*$)", line):
             lines[place] = re.match(r"\s*", line)[0] + "pass"
         else:
             lines[place] = re.sub(r"^(\s*[\w, ]+=\s*)[%!].*$", r"\1None", line)
-    return ast.parse("\n".join(lines))
+    source = "\n".join(lines)
+    return source, ast.parse(source)
 
 
 class _Reader(ast.NodeVisitor):
-    """Walks through a cell's top level in the order in which it runs."""
+    """Walks through a cell's top level, or the body of a class, in the order in which it runs."""
 
-    def __init__(self):
+    def __init__(self, source: str, *, is_class: bool = False):
+        self.source, self.is_class = source, is_class
         self.cell = _Cell()
         self.hidden: list[set[str]] = []  # the targets of the comprehensions around
         self.shown: ast.Expr | None = None
@@ -207,7 +215,7 @@ class _Reader(ast.NodeVisitor):
         if name not in self.cell.certain:
             self.cell.reads.add(name)
         # A function of this cell that is used here may run here.
-        for inner in self.cell.later.get(name, ()):
+        for inner in () if self.is_class else self.cell.later.get(name, ()):
             self.read(inner, seen | {name})
 
     def change(self, node: ast.expr | None, into: set[str]) -> None:
@@ -286,48 +294,50 @@ class _Reader(ast.NodeVisitor):
         self.bind(node.target.id)
 
     def visit_TypeAlias(self, node):
+        # Its value is looked at when somebody asks for it.
+        self.cell.later[node.name.id] = _scopes(self.source, node)[0]
         self.bind(node.name.id)
 
-    def visit_FunctionDef(self, node):
+    def _definition(self, node):
+        self.hidden.append({known.name for known in getattr(node, "type_params", ())})
         for part in _outside(node):
             self.visit(part)
-        body = _Body.of(node)
-        self.cell.later[node.name] = body.free
-        for name in body.globals:
-            self.cell.bound.add(name)
-            self.cell.made.add(name)
+        if isinstance(node, ast.ClassDef):
+            inner = _Reader(self.source, is_class=True)
+            inner.hidden = [*self.hidden]
+            inner.block(node.body)
+            for name in inner.cell.reads:
+                self.read(name)
+        self.hidden.pop()
+        self.cell.later[node.name], sets = _scopes(self.source, node)
+        self.cell.bound |= sets
+        self.cell.made |= sets
         self.bind(node.name)
-        if node.decorator_list:
+        if node.decorator_list and not self.is_class:
             # A decorator may call what it is given.
             self.read(node.name)
 
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_ClassDef(self, node):
-        for part in _outside(node):
-            self.visit(part)
-        body = _Body.of(node)
-        for name in body.loads - body.locals:
-            self.read(name)
-        self.cell.later[node.name] = body.free
-        self.bind(node.name)
-        if node.decorator_list:
-            self.read(node.name)
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _definition
 
     def visit_Lambda(self, node):
         for part in _outside(node):
             self.visit(part)
-        free = _Body.of(node).free - set().union(*self.hidden)
+        free = _scopes(self.source, node)[0] - set().union(*self.hidden)
         self.cell.later.setdefault("", set()).update(free)
-        for name in free:
+        for name in () if self.is_class else free:
             self.read(name)
 
     def _comprehension(self, node):
         first, *others = node.generators
         self.visit(first.iter)
         self.hidden.append(_targets(node))
+        certain = self.cell.certain
+        if self.is_class:
+            # All but the first iterable is a scope of its own, which does not see the names of the class.
+            self.cell.certain = set()
         for part in (*(generator.iter for generator in others), *_inside(node)):
             self.visit(part)
+        self.cell.certain = certain | self.cell.certain
         self.hidden.pop()
 
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
@@ -406,107 +416,46 @@ class _Reader(ast.NodeVisitor):
             self.bind(node.rest)
 
 
-class _Body(ast.NodeVisitor):
-    """What the body of a function, a lambda or a class binds and reads, in whichever order."""
+def _scopes(source: str, node: ast.AST) -> tuple[set[str], set[str]]:
+    """Say what a definition has to do with the notebook's names, by Python's own rules for scopes.
 
-    def __init__(self):
-        self.locals: set[str] = set()
-        self.loads: set[str] = set()
-        self.inner: set[str] = set()  # what functions inside it read and do not bind
-        self.globals: set[str] = set()
-        self.outer: set[str] = set()  # declared global or nonlocal
-        self.is_class = False
+    Args:
+        source: the cell.
+        node: a function, a lambda, a class, or a type alias in it.
 
-    @classmethod
-    def of(cls, node: ast.AST) -> "_Body":
-        body = cls()
-        if not isinstance(node, ast.ClassDef):
-            body.locals |= {part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)}
-        for part in node.body if isinstance(node.body, list) else [node.body]:
-            body.visit(part)
-        body.locals -= body.outer
-        body.is_class = isinstance(node, ast.ClassDef)
-        return body
+    Returns:
+        The names that the body of the function, or the class's methods, reads; and those that ``global`` lets it bind.
+    """
+    name = getattr(node, "name", None) if isinstance(node, ast.stmt) else None
+    if isinstance(name, str):
+        lines = "\n".join(re.split(r"\r\n|\r|\n", source)[node.lineno - 1 : node.end_lineno])
+        text = f"if True:\n{lines}" if node.col_offset else lines
+    else:
+        text = ast.get_source_segment(source, node)
+        text = f"(\n{text}\n)" if isinstance(node, ast.Lambda) else text
+    # To the symbol table these two only bind.
+    changed = {_root(part.target) for part in ast.walk(node) if isinstance(part, ast.AugAssign)}
+    changed |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Del)}
+    reads, sets = set(), set()
 
-    @property
-    def free(self) -> set[str]:
-        # Methods do not see the names of their class.
-        return set(self.inner) if self.is_class else (self.loads | self.inner) - self.locals
+    def look(table: symtable.SymbolTable, called: bool) -> None:
+        called = called or (table.get_type() == "function" and table.get_name() not in _COMPREHENSIONS)
+        for symbol in table.get_symbols():
+            name, binds = symbol.get_name(), symbol.is_assigned() or symbol.is_imported()
+            # What a scope binds is its own unless it says otherwise; a scope called "top" passes for the module here.
+            if symbol.is_declared_global() or (symbol.is_global() and not binds and not symbol.is_parameter()):
+                if binds:
+                    sets.add(name)
+                if called and (symbol.is_referenced() or (binds and name in changed)):
+                    reads.add(name)
+        for inner in table.get_children():
+            look(inner, called)
 
-    def visit_Name(self, node):
-        (self.locals if isinstance(node.ctx, ast.Store) else self.loads).add(node.id)
-
-    def visit_Import(self, node):
-        self.locals |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
-
-    visit_ImportFrom = visit_Import
-
-    def visit_Global(self, node):
-        self.globals |= set(node.names)
-        self.outer |= set(node.names)
-
-    def visit_Nonlocal(self, node):
-        self.outer |= set(node.names)
-
-    def visit_AugAssign(self, node):
-        if isinstance(node.target, ast.Name):
-            self.loads.add(node.target.id)
-        self.generic_visit(node)
-
-    def visit_ExceptHandler(self, node):
-        if node.name:
-            self.locals.add(node.name)
-        self.generic_visit(node)
-
-    def visit_MatchAs(self, node):
-        if node.name:
-            self.locals.add(node.name)
-        self.generic_visit(node)
-
-    visit_MatchStar = visit_MatchAs
-
-    def visit_MatchMapping(self, node):
-        if node.rest:
-            self.locals.add(node.rest)
-        self.generic_visit(node)
-
-    def visit_FunctionDef(self, node):
-        self.locals.add(node.name)
-        for part in _outside(node):
-            self.visit(part)
-        self._take(_Body.of(node))
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_Lambda(self, node):
-        for part in _outside(node):
-            self.visit(part)
-        self._take(_Body.of(node))
-
-    def visit_ClassDef(self, node):
-        self.locals.add(node.name)
-        for part in _outside(node):
-            self.visit(part)
-        body = _Body.of(node)
-        self.loads |= body.loads - body.locals
-        self._take(body)
-
-    def _take(self, body: "_Body") -> None:
-        self.inner |= body.free
-        self.globals |= body.globals
-
-    def _comprehension(self, node):
-        self.visit(node.generators[0].iter)
-        body, targets = _Body(), _targets(node)
-        for part in (*(generator.iter for generator in node.generators[1:]), *_inside(node)):
-            body.visit(part)
-        self.loads |= body.loads - targets
-        self.inner |= body.inner - targets
-        # A walrus in a comprehension binds in the function around it.
-        self.locals |= body.locals
-        self.globals |= body.globals
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
+    for table in symtable.symtable(text, "<cell>", "exec").get_children():
+        # Defaults, decorators and bases are read where the definition stands.
+        if not isinstance(name, str) or table.get_name() == name:
+            look(table, not isinstance(node, ast.ClassDef))
+    return reads, sets
 
 
 def _root(node: ast.AST | None) -> str:
