@@ -1,12 +1,15 @@
 """Claims: the interval against an outside reference, its coverage, and every verdict."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tutorial_lib.lab.claims import CLAIM_MIME, bootstrap_interval, claim
+from tutorial_lib.lab.claims import CLAIM_MIME, VERDICTS, Claim, bootstrap_interval, claim, paired
+from tutorial_lib.lab.exercises import SIGNS
 
 scores = st.lists(st.floats(-5, 5), min_size=2, max_size=12)
 
@@ -118,3 +121,82 @@ def test_the_record_reaches_the_cells_output(monkeypatch):
     assert set(record) == {"statement", "effect", "low", "high", "seeds", "verdict", "better"}
     assert record["verdict"] == result.verdict and record["seeds"] == 3
     assert "B beats A" in shown[0]["text/plain"]
+
+
+def test_one_pair_of_signs_for_claims_and_exercises():
+    assert list(SIGNS.values()) == list(VERDICTS.values())
+    for verdict, sign in VERDICTS.items():
+        text = str(Claim("B beats A", 0.1, 0.0, 0.2, 5, verdict, "higher"))
+        assert text.startswith(f"{sign} {verdict.upper()}: ")
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [tuple, np.array, torch.tensor, pd.Series, lambda v: np.array(v, ">f4"), lambda v: torch.tensor(v).bfloat16()],
+    ids=["tuple", "array", "tensor", "column", "big-endian", "bfloat16"],
+)
+def test_scores_may_come_in_anything_that_holds_numbers(hold):
+    assert claim("x", hold([2.0, 3.0, 2.5]), hold([1.0, 1.0, 1.0]), show=False).effect == 1.5
+    assert bootstrap_interval(hold([2.0, 3.0, 2.5])) == bootstrap_interval([2.0, 3.0, 2.5])
+
+
+def test_masked_scores_are_refused():
+    masked = np.ma.masked_array([1.0, 2.0, 99.0], [False, False, True])
+    with pytest.raises(ValueError, match="ours .*mask"):
+        claim("x", masked, [1.0, 2.0, 3.0], show=False)
+    with pytest.raises(ValueError, match="differences .*mask"):
+        bootstrap_interval(masked)
+
+
+# --- paired: scores out of a table of runs ---
+
+
+@pytest.fixture
+def table():
+    """Two methods at two noise levels, three seeds each, in no order; 'extra' was run without noise only."""
+    rows = [
+        {"method": method, "noise": noise, "seed": seed, "score": 10 * level + k + noise, "epochs": 5, "note": "good"}
+        for seed, level in ((2, 2), (0, 0), (1, 1))
+        for k, method in enumerate(("a", "b", "extra"))
+        for noise in (0.0, 0.4)
+        if method != "extra" or not noise
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_scores_come_in_the_order_of_the_seeds(table):
+    np.testing.assert_array_equal(paired(table, "b", "score", noise=0.4), [1.4, 11.4, 21.4])
+    np.testing.assert_array_equal(paired(table, "extra", "score"), [2, 12, 22])
+    assert paired(table, "a", "epochs", noise=0).dtype == float  # whole numbers too
+    assert claim("b beats a", *(paired(table, m, "score", noise=0.0) for m in "ba"), show=False).effect == 1
+
+
+def test_the_table_is_not_changed_and_its_index_does_not_matter(table):
+    kept = table.copy()
+    table.index = [0] * len(table)
+    paired(table, "a", "score", noise=0.4)
+    assert table.reset_index(drop=True).equals(kept)
+
+
+@pytest.mark.parametrize(
+    ("method", "score", "where", "message"),
+    [
+        ("c", "score", {}, r"method must be one of 'a', 'b', 'extra', got 'c'"),
+        ("a", "F1", {}, r"score must name a column of table \('method', 'noise', .*\), got 'F1'"),
+        ("a", "score", {"rate": 0.4}, r"where must name a column of table \(.*\), got 'rate'"),
+        ("a", "score", {"noise": 0.3}, r"noise must be one of 0\.0, 0\.4, got 0\.3"),
+        ("extra", "score", {"noise": 0.4}, r"noise must be one of 0\.0, got 0\.4"),
+        ("a", "score", {"noise": float("nan")}, r"noise must be one of .* got nan"),
+        ("a", "score", {}, r"one run of 'a' a seed, got 2 with seed 0, which differ in 'noise', 'score'"),
+        ("a", "note", {"noise": 0.4}, r"score must name a column of numbers, got 'note', which holds 'good'"),
+    ],
+)
+def test_what_the_table_does_not_hold_is_a_clear_error(table, method, score, where, message):
+    with pytest.raises(ValueError, match=message):
+        paired(table, method, score, **where)
+
+
+@pytest.mark.parametrize("other", [[{"method": "a", "seed": 0}], None, pd.DataFrame({"method": ["a"]})])
+def test_another_table_is_a_clear_error(other):
+    with pytest.raises(ValueError, match="table must have the columns 'method' and 'seed'"):
+        paired(other, "a", "score")

@@ -15,6 +15,7 @@ _HOME = {
     "History": "training",
     "compare": "training",
     "claim": "claims",
+    "paired": "claims",
     "check": "exercises",
     "explore": "widgets",
     "set_style": "plots",

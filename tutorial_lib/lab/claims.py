@@ -4,11 +4,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from .._arguments import array, choice, listed, number, what
 from .lines import fold
+
+#: The three verdicts and their signs: in notebooks, report and README alike.
+VERDICTS = {"supported": "✔", "refuted": "✘", "open": "○"}
 
 CLAIM_MIME = "application/vnd.tutorial.claim+json"
 LEVEL = 0.95
@@ -40,13 +44,10 @@ class Claim:
 
     def __str__(self) -> str:
         return fold(
-            f"{_SIGN[self.verdict]} {self.verdict.upper()}: {self.statement}\n"
+            f"{VERDICTS[self.verdict]} {self.verdict.upper()}: {self.statement}\n"
             f"  effect {self.effect:+.4f}, 95 % interval [{self.low:+.4f}, {self.high:+.4f}]\n"
             f"  {self.seeds} paired seeds, {self.better} is better"
         )
-
-
-_SIGN = {"supported": "✔", "refuted": "✘", "open": "○"}
 
 
 def bootstrap_interval(differences: Sequence[float], *, level: float = LEVEL) -> tuple[float, float]:
@@ -73,14 +74,14 @@ def bootstrap_interval(differences: Sequence[float], *, level: float = LEVEL) ->
     >>> bool(low > 0 and high < 4)
     True
     """
-    differences = np.asarray(differences, dtype=float)
+    from scipy import stats  # here: the tables of the command line read VERDICTS, and need no SciPy
+
+    differences, level = _double(differences, "differences"), number(level, "level", above=0, below=1)
     n = differences.size
     if differences.ndim != 1 or n < 2:
         raise ValueError(f"differences must be at least two paired differences, got shape {differences.shape}")
     if not np.isfinite(differences).all():
         raise ValueError(f"differences must be finite, got {differences.tolist()}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie in (0, 1), got {level}")
     tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + level) / 2, n - 1))
     if n <= _EXACT_UP_TO:
         picks = np.array(list(combinations_with_replacement(range(n), n)))
@@ -95,6 +96,56 @@ def bootstrap_interval(differences: Sequence[float], *, level: float = LEVEL) ->
     low = means[np.searchsorted(below, tail)]
     high = means[min(np.searchsorted(below, 1 - tail), len(means) - 1)]
     return float(low), float(high)
+
+
+def paired(table: Any, method: str, score: str, **where: Any) -> np.ndarray:
+    """Take one method's scores out of a table of runs, one a seed, in the order of the seeds.
+
+    The scores of two methods, taken for the same ``where``, are *paired*: :func:`claim` may subtract them.
+
+    Args:
+        table: what :func:`~tutorial_lib.lab.compare` returns: a row a run, with the columns ``method`` and ``seed``.
+        method: whose runs.
+        score: the column of the scores.
+        **where: further columns, each with the value that tells the wanted runs from the others.
+
+    Returns:
+        (n,) float64, one score a seed.
+
+    Raises:
+        ValueError: if the table has no such column, no run is as described, or a seed has several: then the error
+            names the columns in which they differ.
+
+    >>> import pandas as pd
+    >>> rows = [("mixup", 1, 0.9), ("mixup", 0, 0.8), ("plain", 0, 0.7), ("plain", 1, 0.8)]
+    >>> table = pd.DataFrame(rows, columns=["method", "seed", "accuracy"])
+    >>> paired(table, "mixup", "accuracy") - paired(table, "plain", "accuracy")
+    array([0.1, 0.1])
+    """
+    columns = [str(column) for column in getattr(table, "columns", ())]
+    if not {"method", "seed"} <= set(columns):
+        has = f"the columns {listed(columns)}" if columns else what(table)
+        raise ValueError(f"table must have the columns 'method' and 'seed', as that of compare, got {has}")
+    for name, column in (("score", score), *(("where", column) for column in where)):
+        if column not in columns:
+            raise ValueError(f"{name} must name a column of table ({listed(columns)}), got {column!r}")
+    rows = table
+    for column, value in {"method": method, **where}.items():
+        there = rows[column].unique().tolist()
+        rows = rows[rows[column] == value]
+        if rows.empty:
+            raise ValueError(f"{column} must be one of {', '.join(map(repr, there))}, got {value!r}")
+    rows = rows.sort_values("seed")
+    if not rows["seed"].is_unique:
+        again = rows[rows["seed"] == rows["seed"][rows["seed"].duplicated()].iloc[0]]
+        differ = [column for column in columns if again[column].nunique(dropna=False) > 1]
+        raise ValueError(
+            f"where must leave one run of {method!r} a seed, got {len(again)} with seed {again['seed'].iloc[0]}"
+            + (f", which differ in {listed(differ)}" if differ else "")
+        )
+    if rows[score].dtype.kind not in "buif":
+        raise ValueError(f"score must name a column of numbers, got {score!r}, which holds {what(rows[score].iloc[0])}")
+    return rows[score].to_numpy(float)
 
 
 def claim(
@@ -128,9 +179,8 @@ def claim(
     """
     if not str(statement).strip():
         raise ValueError("statement must say what is claimed, got an empty text")
-    if better not in ("higher", "lower"):
-        raise ValueError(f"better must be 'higher' or 'lower', got {better!r}")
-    ours, baseline = np.asarray(ours, dtype=float), np.asarray(baseline, dtype=float)
+    better = choice(better, "better", ("higher", "lower"))
+    ours, baseline = _double(ours, "ours"), _double(baseline, "baseline")
     if ours.ndim != 1 or ours.shape != baseline.shape:
         raise ValueError(f"ours and baseline must be paired 1-D scores, got shapes {ours.shape} and {baseline.shape}")
     for name, scores in (("ours", ours), ("baseline", baseline)):
@@ -151,6 +201,12 @@ def claim(
     if show:
         _show(result, differences)
     return result
+
+
+def _double(values: Any, name: str) -> np.ndarray:
+    """Scores as float64 on the CPU, whatever holds them."""
+    values = array(values, name)
+    return np.asarray(values if isinstance(values, np.ndarray) else values.detach().cpu().double(), dtype=float)
 
 
 def _show(result: Claim, differences: np.ndarray) -> None:

@@ -8,8 +8,11 @@ from typing import Any
 
 import torch
 
+from .claims import VERDICTS
 from .lines import fold
 
+#: What came of an answer, with the signs of the verdicts.
+SIGNS = dict(zip(("correct", "wrong", "todo"), VERDICTS.values()))
 CHECK_MIME = "application/vnd.tutorial.check+json"
 
 
@@ -181,7 +184,7 @@ def _short(value: Any, limit: int = 300) -> str:
 def _show(result: CheckResult) -> None:
     from IPython.display import display
 
-    sign = {"todo": "○", "correct": "✔", "wrong": "✘"}[result.status]
+    sign = SIGNS[result.status]
     record = {"exercise": result.exercise, "status": result.status, "message": result.message}
     # What is longer than a line starts on one of its own, where its columns stand under each other.
     text = f"\n  {result.message}" if "\n" in result.message else f" {result.message}"
