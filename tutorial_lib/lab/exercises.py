@@ -1,9 +1,10 @@
 """Exercises that check themselves, and never break Run All."""
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from numbers import Real
 from typing import Any
 
 import torch
@@ -103,28 +104,73 @@ def call(answer: Callable, *args, **kwargs) -> Any:
     return got
 
 
-def expect(got: Any, expected: Any, *, given: str, hint: str, atol: float = 1e-6, rtol: float = 1e-5) -> None:
+def number(answer: Any, kind: str = "a number") -> float:
+    """Return the number that an exercise asks for; :class:`Wrong` where the answer is none.
+
+    >>> number(torch.tensor(0.5)), number(3)
+    (0.5, 3.0)
+    """
+    plain = answer.item() if getattr(answer, "ndim", None) == 0 else answer  # of NumPy's and torch's without axes
+    is_number = isinstance(plain, Real) and not isinstance(plain, bool)
+    require(is_number, given=f"an answer {answer!r}", hint=f"{kind} is asked for")
+    return float(plain)
+
+
+def expect(
+    got: Any,
+    expected: Any,
+    *,
+    given: str,
+    hint: str,
+    mistakes: Iterable[tuple[Any, str]] = (),
+    reveal: bool = True,
+    atol: float = 1e-6,
+    rtol: float = 1e-5,
+) -> None:
     """Raise :class:`Wrong`, with the input, what came, what was expected, and a hint, unless they agree.
 
     Tensors, arrays and numbers are compared by shape and value; anything else by ``==``.
 
+    Args:
+        got: what the answer gave.
+        expected: what is right.
+        given: the input, in words.
+        hint: what helps whoever made none of the mistakes.
+        mistakes: what a known mistake would have given, and the hint for who made it. The first that was made counts;
+            one that gives the right answer for this input tells nothing, and is passed over.
+        reveal: show what was expected; not where that is all that an exercise asks for.
+        atol: how far the two may be apart,
+        rtol: and this share of what was expected.
+
     >>> expect(torch.ones(2), [1.0, 1.0], given="two ones", hint="none needed")
+    >>> expect(6, 9, given="x = 3", hint="the square of x", mistakes=[(6, "that is twice x")])
+    Traceback (most recent call last):
+    ...
+    tutorial_lib.lab.exercises.Wrong: given     x = 3
+      got       6
+      expected  9
+      hint: that is twice x
     """
+    if _same(got, expected, atol, rtol):
+        return
+    for wrong, why in mistakes:
+        if _same(got, wrong, atol, rtol) and not _same(wrong, expected, atol, rtol):
+            hint = why
+            break
+    both = f"\n  got       {_short(got)}\n  expected  {_short(expected)}" if reveal else ""
+    raise Wrong(f"given     {given}{both}\n  hint: {hint}")
+
+
+def _same(got: Any, other: Any, atol: float, rtol: float) -> bool:
     try:
-        expected_tensor = torch.as_tensor(expected).detach().cpu()
+        other = torch.as_tensor(other).detach().cpu().double()
     except (TypeError, ValueError, RuntimeError):
-        agree = got == expected
-    else:
-        try:
-            got_tensor = torch.as_tensor(got).detach().cpu()
-        except (TypeError, ValueError, RuntimeError):
-            agree = False
-        else:
-            agree = got_tensor.shape == expected_tensor.shape and torch.allclose(
-                got_tensor.double(), expected_tensor.double(), atol=atol, rtol=rtol, equal_nan=True
-            )
-    if not agree:
-        raise Wrong(f"given     {given}\n  got       {_short(got)}\n  expected  {_short(expected)}\n  hint: {hint}")
+        return bool(got == other)
+    try:
+        got = torch.as_tensor(got).detach().cpu().double()
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return got.shape == other.shape and torch.allclose(got, other, atol=atol, rtol=rtol, equal_nan=True)
 
 
 def require(condition: bool, *, given: str, hint: str) -> None:

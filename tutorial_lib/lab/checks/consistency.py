@@ -5,24 +5,20 @@ import math
 import torch
 
 from ...consistency import dtc_loss
-from ..exercises import call, expect, require
+from ..exercises import call, expect, number, require
 
 
 def pixels_left(answer) -> None:
     """Predict: what the published transform and back leave of a 5 x 5 square."""
-    require(
-        isinstance(answer, int | float) and not isinstance(answer, bool),
-        given=f"answer = {answer!r}",
-        hint="answer with one whole number",
-    )
-    hint = {
-        25: "that is the whole body; but its border pixels have T = 0, and the sigmoid of 0 is 0.5, not above it",
-        16: "that is the border; these pixels are what is lost",
-        21: "only the corners? Each border pixel, corner or not, has an outside neighbour across a side",
-        0: "the inner pixels have T below 0, and with k = 1500 the way back is nearly 1",
-    }.get(int(answer), "mark the body's pixels that have an outside neighbour: they become 0, and 0 becomes 0.5")
-    if answer != 9:  # do not print the solution
-        require(False, given=f"answer = {answer}", hint=hint)
+    mistakes = [
+        (25, "that is the whole body; but its border pixels have T = 0, and the sigmoid of 0 is 0.5, not above it"),
+        (16, "that is the border; these pixels are what is lost"),
+        (21, "only the corners? Each border pixel, corner or not, has an outside neighbour across a side"),
+        (0, "the inner pixels have T below 0, and with k = 1500 the way back is nearly 1"),
+    ]
+    hint = "mark the body's pixels that have an outside neighbour: they become 0, and 0 becomes 0.5"
+    got = number(answer, "one whole number")
+    expect(got, 9, given=f"answer = {answer}", hint=hint, mistakes=mistakes, reveal=False)
 
 
 def agreement_loss(answer) -> None:
@@ -34,17 +30,15 @@ def agreement_loss(answer) -> None:
         p, q = f1.sigmoid(), torch.sigmoid(-k * f2)
         expected = (p - q).square().mean()
         got = call(answer, f1.clone(), f2.clone(), k)
-        hint = "the mean of (sigmoid(f1) - sigmoid(-k f2)) squared"
-        for value, what in (
+        mistakes = [
             ((p - torch.sigmoid(k * f2)).square().mean(), "negative is inside: inside must become 1, sigmoid(-k f2)"),
             ((f1 - q).square().mean(), "f1 are logits: they need a sigmoid before they are compared"),
             ((p - f2).square().mean(), "a probability and a distance cannot be compared: transform f2 first"),
             ((p - q).square().sum(), "the mean over all pixels, not the sum"),
             ((p - q).abs().mean(), "the difference is squared"),
-        ):
-            if torch.is_tensor(got) and got.ndim == 0 and torch.allclose(got.double(), value):
-                hint = what
-        expect(got, expected, given=f"f1 and f2 of shape {shape}, k = {k:g}", hint=hint)
+        ]
+        hint = "the mean of (sigmoid(f1) - sigmoid(-k f2)) squared"
+        expect(got, expected, given=f"f1 and f2 of shape {shape}, k = {k:g}", hint=hint, mistakes=mistakes)
     f1 = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
     f2 = torch.full((1, 4), 0.5, dtype=torch.float64, requires_grad=True)
     gradients = torch.autograd.grad(call(answer, f1, f2, 1.0), (f1, f2), allow_unused=True)
@@ -59,19 +53,16 @@ def rampup(answer) -> None:
     """Implement: the Gaussian ramp-up."""
     for step, total in ((0, 10), (5, 10), (10, 10), (3, 7), (25, 10)):
         phase = min(step / total, 1)
-        got = call(answer, step, total)
+        mistakes = [
+            (math.exp(-5 * (1 - phase)), "the bracket is squared"),
+            (math.exp(-5 * phase**2), "it must grow: 1 - t / total, not t / total"),
+            (phase, "this grows along a line; the ramp is a Gaussian"),
+        ]
         hint = "exp(-5 (1 - t / total)^2)"
         if step > total:
-            hint = "training may go on: beyond total the weight stays at 1, so cut t / total at 1"
-        elif isinstance(got, int | float):
-            for value, what in (
-                (math.exp(-5 * (1 - phase)), "the bracket is squared"),
-                (math.exp(-5 * phase**2), "it must grow: 1 - t / total, not t / total"),
-                (phase, "this grows along a line; the ramp is a Gaussian"),
-            ):
-                if math.isclose(got, value) and not math.isclose(value, math.exp(-5 * (1 - phase) ** 2)):
-                    hint = what
-        expect(got, math.exp(-5 * (1 - phase) ** 2), given=f"step = {step}, total = {total}", hint=hint)
+            hint, mistakes = "training may go on: beyond total the weight stays at 1, so cut t / total at 1", []
+        want, given = math.exp(-5 * (1 - phase) ** 2), f"step = {step}, total = {total}"
+        expect(call(answer, step, total), want, given=given, hint=hint, mistakes=mistakes)
 
 
 def corrected_loss(answer) -> None:
@@ -85,13 +76,12 @@ def corrected_loss(answer) -> None:
     supervised = right.dice + 0.3 * right.sdf
     p, wrong_side, q = f1.sigmoid(), torch.sigmoid(1500 * f2), torch.sigmoid(-1500 * f2)
     got = call(answer, f1.clone(), f2.clone(), y, t, 0.8)
-    hint = "Dice and regression on the labelled rows, agreement on all rows, with sigmoid(-1500 f2)"
-    for pull, what in (
+    pulls = [
         ((p[:2] - wrong_side[:2]).square().mean(), "both mistakes are still there: which rows agree, and with what?"),
         ((p - wrong_side).square().mean(), "all rows now; but inside is negative, and sigmoid(1500 f2) makes it 0"),
         ((p[:2] - q[:2]).square().mean(), "the sign is right; but the unlabelled rows, its point, are left out"),
         ((p[2:] - q[2:]).square().mean(), "the labelled rows must agree too: the mean runs over all rows"),
-    ):
-        if torch.is_tensor(got) and got.ndim == 0 and torch.allclose(got, supervised + 0.8 * pull):
-            hint = what
-    expect(got, right.total, given="f1, f2 (4, 1, 5, 5), y, t (2, 1, 5, 5), lam = 0.8", hint=hint)
+    ]
+    mistakes = [(supervised + 0.8 * pull, why) for pull, why in pulls]
+    hint = "Dice and regression on the labelled rows, agreement on all rows, with sigmoid(-1500 f2)"
+    expect(got, right.total, given="f1, f2 (4, 1, 5, 5), y, t (2, 1, 5, 5), lam = 0.8", hint=hint, mistakes=mistakes)

@@ -3,26 +3,20 @@
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
-from ..exercises import call, expect, require
+from ..exercises import call, expect, number, require
 
 
 def mean_of_three(answer) -> None:
     """Predict: the first layer's gradient against plain, three halving modules, mean over all rows."""
-    require(
-        isinstance(answer, int | float) and not isinstance(answer, bool),
-        given=f"answer = {answer!r}",
-        hint="answer with one number, such as 2.0 or 0.5",
-    )
-    hint = {
-        1.0: "that is the factor of the loss summed over flows, or of the mean without halving; here both act at once",
-        0.5: "that is one module; each further module halves again",
-        8.0: "that is the sum over 8 flows without any halving",
-        0.0156: "the mean over 8 flows undoes the growth from adding them; only the halvings are left over",
-    }.get(
-        round(float(answer), 4), "start at the loss: the mean over 8 flows against their sum, then one halving a module"
-    )
-    if abs(float(answer) - 0.125) > 1e-6:  # do not print the solution
-        require(False, given=f"answer = {answer}", hint=hint)
+    mistakes = [
+        (1, "that is the factor of the loss summed over flows, or of the mean without halving; here both act at once"),
+        (1 / 2, "that is one module; each further module halves again"),
+        (8, "that is the sum over 8 flows without any halving"),
+        (1 / 64, "the mean over 8 flows undoes the growth from adding them; only the halvings are left over"),
+    ]
+    hint = "start at the loss: the mean over 8 flows against their sum, then one halving a module"
+    got = number(answer, "one number, such as 2.0 or 0.5,")
+    expect(got, 1 / 8, given=f"answer = {answer}", hint=hint, mistakes=mistakes, reveal=False, atol=5e-5)
 
 
 def mix_flow(answer) -> None:
@@ -38,11 +32,11 @@ def mix_flow(answer) -> None:
     got_z, got_y = pair
     mixed = torch.tensor([[3.0, 2.0], [2.0, 7.0], [7.0, 3.0]])
     hint = "originals first, then lam * z + (1 - lam) * z[index], stacked by torch.cat along the batch"
-    if torch.is_tensor(got_z) and got_z.shape == (6, 2) and torch.allclose(got_z, torch.cat([z / 2, mixed / 2])):
-        hint = "only the gradient is halved; the values stay as they are"
-    elif torch.is_tensor(got_z) and got_z.shape == (6, 2) and torch.allclose(got_z, torch.cat([mixed, z])):
-        hint = "the originals come first, then the mixed copy"
-    expect(got_z, torch.cat([z, mixed]), given=given + " (activations)", hint=hint)
+    mistakes = [
+        (torch.cat([z / 2, mixed / 2]), "only the gradient is halved; the values stay as they are"),
+        (torch.cat([mixed, z]), "the originals come first, then the mixed copy"),
+    ]
+    expect(got_z, torch.cat([z, mixed]), given=given + " (activations)", hint=hint, mistakes=mistakes)
     expect(
         got_y,
         torch.tensor([[1.0], [0.0], [1.0], [0.75], [0.25], [1.0]]),
@@ -65,15 +59,19 @@ def mix_flow(answer) -> None:
     full = weight[:5] + 0.3 * weight[5:]
     full = full.index_add(0, index, 0.7 * weight[5:])
     hint = "the gradient must be half of the sum of both flows' gradients: z / 2 + z.detach() / 2 halves it"
-    if torch.allclose(gradient, full):
-        hint = (
-            "this is the full gradient, it is not halved: z / 2 + z.detach() / 2 has the value z and half its gradient"
-        )
-    elif torch.allclose(gradient, full - weight[:5] / 2):
-        hint = "only the original flow's gradient is halved; halve z before it is mixed, so that both flows are"
-    elif torch.allclose(gradient, full - (full - weight[:5]) / 2):
-        hint = "only the mixed flow's gradient is halved; both flows must be"
-    expect(gradient, full / 2, given="the gradient with respect to z, shape (5, 2, 3)", hint=hint)
+    mistakes = [
+        (
+            full,
+            "this is the full gradient, it is not halved: z / 2 + z.detach() / 2 has the value z and half its gradient",
+        ),
+        (
+            full - weight[:5] / 2,
+            "only the original flow's gradient is halved; halve z before it is mixed, so that both flows are",
+        ),
+        (full - (full - weight[:5]) / 2, "only the mixed flow's gradient is halved; both flows must be"),
+    ]
+    given = "the gradient with respect to z, shape (5, 2, 3)"
+    expect(gradient, full / 2, given=given, hint=hint, mistakes=mistakes)
 
 
 def mixed_cooccurrence(answer) -> None:
@@ -86,17 +84,22 @@ def mixed_cooccurrence(answer) -> None:
         expected = s * joint + (1 - s) * torch.outer(p, p)
         got = call(answer, joint.clone(), alpha)
         hint = "a pair is on with both labels from one sample (weight s), or with one from each (weight 1 - s)"
+        mistakes = [
+            (
+                0.5 * joint + 0.5 * torch.outer(p, p),
+                "E[lam] = 1/2 for every alpha, but here E[lam^2 + (1 - lam)^2] counts: (alpha + 1) / (2 alpha + 1)",
+            ),
+            (
+                (1 - s) * joint + s * torch.outer(p, p),
+                "the two weights are exchanged: with small alpha hardly anything is mixed, so s must be near 1",
+            ),
+        ]
         if torch.is_tensor(got) and got.shape == expected.shape:
             rest = ~torch.eye(len(joint), dtype=torch.bool)
-            if torch.allclose(got[rest], expected[rest]):
+            if torch.allclose(got[rest].to(expected), expected[rest]):
                 hint = "the diagonal is the mean of a square, E[y~_i^2] = s p_i + (1 - s) p_i^2: the formula holds"
-            elif torch.allclose(got, 0.5 * joint + 0.5 * torch.outer(p, p)):
-                hint = (
-                    "E[lam] = 1/2 for every alpha, but here E[lam^2 + (1 - lam)^2] counts: (alpha + 1) / (2 alpha + 1)"
-                )
-            elif torch.allclose(got, (1 - s) * joint + s * torch.outer(p, p)):
-                hint = "the two weights are exchanged: with small alpha hardly anything is mixed, so s must be near 1"
-        expect(got, expected, given=f"joint = {joint.round(decimals=3).tolist()}, alpha = {alpha}", hint=hint)
+        given = f"joint = {joint.round(decimals=3).tolist()}, alpha = {alpha}"
+        expect(got, expected, given=given, hint=hint, mistakes=mistakes)
 
 
 def corrected_loss(answer) -> None:
@@ -110,7 +113,7 @@ def corrected_loss(answer) -> None:
     interleaved = bce(logits, torch.stack([y, mixed], dim=1).flatten(0, 1))
     got = call(answer, logits, y, lam, index)
     hint = "one mean for the first B rows with y, one for the rest with the mixed targets, and their sum"
-    for value, what in (
+    mistakes = [
         (interleaved, "both mistakes are still there: compare the order of the targets with that of the rows"),
         (2 * interleaved, "the sum over flows is right; but the targets still alternate, original, mixed, original …"),
         (
@@ -118,7 +121,6 @@ def corrected_loss(answer) -> None:
             "the order is right; but this is the mean over all rows, and the module has halved the gradient already",
         ),
         (bce(logits[:4], y) + bce(logits[4:], y), "the mixed rows need the mixed targets"),
-    ):
-        if torch.is_tensor(got) and got.ndim == 0 and torch.allclose(got, value):
-            hint = what
-    expect(got, expected, given="logits (8, 3), y (4, 3), lam = 0.6, index = [2, 0, 3, 1]", hint=hint)
+    ]
+    given = "logits (8, 3), y (4, 3), lam = 0.6, index = [2, 0, 3, 1]"
+    expect(got, expected, given=given, hint=hint, mistakes=mistakes)

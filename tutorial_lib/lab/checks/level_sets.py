@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..exercises import call, expect, match_faults, require
+from ..exercises import call, expect, match_faults, number
 
 BUGS = ("inverted", "crop", "one side", "none")
 _FAULTS = {"A": "inverted", "B": "crop", "C": "one side", "D": "none"}
@@ -13,19 +13,15 @@ _TENTH = 2 * math.acosh(math.sqrt(10))  # 4 sigmoid(u) sigmoid(-u) = 1 / cosh(u 
 
 def lost_voxels(answer) -> None:
     """Predict: what a 9 x 9 square loses through the published map and back."""
-    value = _number(answer)
+    mistakes = [
+        (36, "four sides of 9 count each corner twice"),
+        (40, "that is the layer just outside the square; the published map sets the layer inside to 0"),
+        (49, "that is what is left: 7 x 7; how many are lost?"),
+        (0, "the boundary voxels come back as exactly 0.5, which is not above 0.5"),
+        (81, "only the outermost layer is set to 0; farther in, the map is negative"),
+    ]
     hint = "lost are the inside voxels that have an outside neighbour: one layer of the square, all around"
-    if value == 36:
-        hint = "four sides of 9 count each corner twice"
-    elif value == 40:
-        hint = "that is the layer just outside the square; the published map sets the layer inside to 0"
-    elif value == 49:
-        hint = "that is what is left: 7 x 7; how many are lost?"
-    elif value == 0:
-        hint = "the boundary voxels come back as exactly 0.5, which is not above 0.5"
-    elif value == 81:
-        hint = "only the outermost layer is set to 0; farther in, the map is negative"
-    expect(value, 32.0, given="a square of 9 x 9 voxels", hint=hint)
+    expect(number(answer), 32.0, given="a square of 9 x 9 voxels", hint=hint, mistakes=mistakes)
 
 
 def signed_distance(answer) -> None:
@@ -37,7 +33,11 @@ def signed_distance(answer) -> None:
     for mask, spacing in ((corner, (1.0, 1.0)), (corner, (3.0, 0.5)), (spot, (2.0, 1.0, 1.0))):
         want = _brute_force(mask, spacing)
         got = call(answer, mask.copy(), spacing)
-        expect(got, want, given=f"mask {_show(mask)}, spacing {spacing}", hint=_hint(got, want, mask, spacing))
+        hint = (
+            "outside: the distance to the nearest inside voxel; inside: minus the distance to the nearest outside one"
+        )
+        given, mistakes = f"mask {_show(mask)}, spacing {spacing}", _distance_mistakes(want, mask, spacing)
+        expect(got, want, given=given, hint=hint, mistakes=mistakes)
     for fill, want in ((False, math.inf), (True, -math.inf)):
         mask = np.full((3, 4), fill)
         name = "full" if fill else "empty"
@@ -52,22 +52,22 @@ def signed_distance(answer) -> None:
 def steepness(answer) -> None:
     """Implement: the k whose gradient falls to a tenth at a given number of voxels."""
     for scale, voxels in ((20.0, 5.0), (20.0, 1.0), (64.0, 2.0)):
-        got = _number(call(answer, scale, voxels))
+        got = number(call(answer, scale, voxels))
         want = _TENTH * scale / voxels
-        hints = {
-            _TENTH / voxels: "the map is divided by the scale: one voxel is only 1 / s of its unit",
-            _TENTH / scale / voxels: "the scale is on the wrong side: a map squeezed by s needs a steeper step",
-            _TENTH * voxels / scale: "upside down: a longer reach needs a smaller k",
-            math.log(9) * scale / voxels: "there the mask is 0.1; it is the gradient, m (1 - m), that shall be a tenth",
-            math.log(99) * scale / voxels: "there the mask is 0.01; the gradient shall be a tenth of its peak",
-            _TENTH * scale: "the reach is missing: k gets smaller where more voxels shall learn",
-        }
+        mistakes = [
+            (_TENTH / voxels, "the map is divided by the scale: one voxel is only 1 / s of its unit"),
+            (_TENTH / scale / voxels, "the scale is on the wrong side: a map squeezed by s needs a steeper step"),
+            (_TENTH * voxels / scale, "upside down: a longer reach needs a smaller k"),
+            (
+                math.log(9) * scale / voxels,
+                "there the mask is 0.1; it is the gradient, m (1 - m), that shall be a tenth",
+            ),
+            (math.log(99) * scale / voxels, "there the mask is 0.01; the gradient shall be a tenth of its peak"),
+            (_TENTH * scale, "the reach is missing: k gets smaller where more voxels shall learn"),
+        ]
         hint = "the gradient is a tenth of its peak at |z| = 3.64 / k, and z is the number of voxels divided by s"
-        for wrong, why in hints.items():
-            if not math.isclose(wrong, want, rel_tol=0.01) and math.isclose(got, wrong, rel_tol=0.01):
-                hint = why
-                break
-        expect(got, want, given=f"scale = {scale:g}, voxels = {voxels:g}", hint=hint, rtol=5e-3)
+        given = f"scale = {scale:g}, voxels = {voxels:g}"
+        expect(got, want, given=given, hint=hint, mistakes=mistakes, rtol=5e-3)
 
 
 def find_the_bug(answer) -> None:
@@ -81,15 +81,6 @@ def find_the_bug(answer) -> None:
     match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="line")
 
 
-def _number(answer) -> float:
-    require(
-        hasattr(answer, "__float__") and getattr(answer, "ndim", 0) == 0,
-        given=f"an answer of type {type(answer).__name__}",
-        hint="a number is asked for",
-    )
-    return float(answer)
-
-
 def _brute_force(mask, spacing):
     points = np.argwhere(np.ones(mask.shape)) * np.array(spacing)
     pairs = np.sqrt(((points[:, None] - points) ** 2).sum(-1))
@@ -98,22 +89,22 @@ def _brute_force(mask, spacing):
     return (np.where(inside, -1, 1) * pairs.min(1)).reshape(mask.shape)
 
 
-def _hint(got, want, mask, spacing) -> str:
-    def equal(wrong) -> bool:
-        return np.shape(got) == want.shape and np.allclose(np.asarray(got, float), wrong)
-
-    if equal(-want):
-        return "the sign: inside is negative"
-    if equal(np.abs(want)):
-        return "no sign: the distance inside is subtracted, not added"
-    if equal(np.maximum(want, 0)) or equal(np.minimum(want, 0)):
-        return "one side is missing: distance_transform_edt is 0 outside of what it is given, so ask for both sides"
+def _distance_mistakes(want, mask, spacing):
+    """What typical mistakes would give, and what to say about them."""
+    yield -want, "the sign: inside is negative"
+    yield np.abs(want), "no sign: the distance inside is subtracted, not added"
+    for one_side in (np.maximum(want, 0), np.minimum(want, 0)):
+        yield (
+            one_side,
+            "one side is missing: distance_transform_edt is 0 outside of what it is given, so ask for both sides",
+        )
     for wrong, why in (((1.0,) * mask.ndim, "spacing is ignored"), (spacing[::-1], "spacing is in the wrong order")):
-        if wrong != spacing and equal(_brute_force(mask, wrong)):
-            return f"{why}: hand it on as sampling=spacing, one number for each axis, in the order of the axes"
-    if equal(want - 0.5 * np.sign(want)):
-        return "half a voxel too little: here the distance from centre to centre is asked, as in section 2"
-    return "outside: the distance to the nearest inside voxel; inside: minus the distance to the nearest outside one"
+        hint = f"{why}: hand it on as sampling=spacing, one number for each axis, in the order of the axes"
+        yield _brute_force(mask, wrong), hint
+    yield (
+        want - 0.5 * np.sign(want),
+        "half a voxel too little: here the distance from centre to centre is asked, as in section 2",
+    )
 
 
 def _show(mask) -> str:

@@ -51,22 +51,22 @@ def focal_each(answer) -> None:
             hint = "one value for each sample is asked for, shape (B,): no mean, no sum"
         elif not bool(got.isfinite().all()):
             hint = "log(softmax(...)) is log(0) for far-apart logits; log_softmax does both in one safe step"
-        elif got.shape == want.shape:
-            mean = ce.mean()
-            for wrong, why in {
-                weight[target] * (1 - torch.exp(-mean)) ** gamma * ce: "(1 - p) must be each sample's own, not from "
-                "the mean of the batch",
-                (1 - p) ** gamma * ce: "the class weight is missing: weight[target]",
-                weight[target] * p**gamma * ce: "that is p to the power gamma, which favours the easy samples",
-                weight[target] * (1 - p) * ce**gamma: "the power belongs to (1 - p), not to the logarithm",
-                -want: "the sign: log p is negative, a loss is not",
-                (1 - torch.exp(-weight[target] * ce)) ** gamma * weight[target] * ce: "p must be the probability "
-                "itself: take exp before the class weight is multiplied in",
-            }.items():
-                if not torch.allclose(wrong, want, atol=1e-4) and torch.allclose(got.float(), wrong, atol=1e-4):
-                    hint = why
-                    break
-        expect(got, want, given=given, hint=hint, atol=1e-5)
+        of_mean, weighted = torch.exp(-ce.mean()), weight[target] * ce
+        mistakes = [
+            (
+                weight[target] * (1 - of_mean) ** gamma * ce,
+                "(1 - p) must be each sample's own, not from the mean of the batch",
+            ),
+            ((1 - p) ** gamma * ce, "the class weight is missing: weight[target]"),
+            (weight[target] * p**gamma * ce, "that is p to the power gamma, which favours the easy samples"),
+            (weight[target] * (1 - p) * ce**gamma, "the power belongs to (1 - p), not to the logarithm"),
+            (-want, "the sign: log p is negative, a loss is not"),
+            (
+                (1 - torch.exp(-weighted)) ** gamma * weighted,
+                "p must be the probability itself: take exp before the class weight is multiplied in",
+            ),
+        ]
+        expect(got, want, given=given, hint=hint, mistakes=mistakes, atol=1e-5)
 
 
 def ldam_logits(answer) -> None:
@@ -89,24 +89,24 @@ def ldam_logits(answer) -> None:
         true = F.one_hot(y, 3)
         want = scale * (before - true * m)
         hint = "the true class's logit loses its margin, then all are multiplied by the scale"
-        if got.shape == want.shape:
-            for wrong, why in {
-                scale * before - true * m: "the margin must be taken off before the scale is applied",
-                before - true * m: "the scale is missing",
-                scale * (before - m): "only the true class pays a margin: softmax does not see what all classes lose",
-                scale * (before + true * m): "the sign: a margin makes the true class's task harder",
-                scale * (before - true * max_margin * quarter): "scale the margins so that the rarest class has "
-                "max_margin",
-                scale * (before - true * max_margin * n.float() ** 0.25 / (n.float() ** 0.25).max()): "the power is "
-                "-1/4: rare classes have the wide margins",
-                scale * (before - true * max_margin * n.float() ** -0.5 / (n.float() ** -0.5).max()): "the power is "
-                "-1/4, not -1/2",
-                scale * (before - (1 - true) * m): "the margin belongs to the true class, not to the others",
-            }.items():
-                if not torch.allclose(wrong, want, atol=1e-4) and torch.allclose(got.float(), wrong, atol=1e-4):
-                    hint = why
-                    break
-        expect(got, want, given=given, hint=hint, atol=1e-5)
+        root, half = n.float() ** 0.25, n.float() ** -0.5
+        mistakes = [
+            (scale * before - true * m, "the margin must be taken off before the scale is applied"),
+            (before - true * m, "the scale is missing"),
+            (scale * (before - m), "only the true class pays a margin: softmax does not see what all classes lose"),
+            (scale * (before + true * m), "the sign: a margin makes the true class's task harder"),
+            (
+                scale * (before - true * max_margin * quarter),
+                "scale the margins so that the rarest class has max_margin",
+            ),
+            (
+                scale * (before - true * max_margin * root / root.max()),
+                "the power is -1/4: rare classes have the wide margins",
+            ),
+            (scale * (before - true * max_margin * half / half.max()), "the power is -1/4, not -1/2"),
+            (scale * (before - (1 - true) * m), "the margin belongs to the true class, not to the others"),
+        ]
+        expect(got, want, given=given, hint=hint, mistakes=mistakes, atol=1e-5)
 
 
 def find_the_bug(answer) -> None:
@@ -143,18 +143,17 @@ def tuned_macro_f1(answer) -> None:
         pooled = _f1_at(val_s, val_t, thresholds).mean(1).argmax()
         positive = torch.stack([s[:, k] > thresholds[own[k]] for k in range(3)], 1)
         tp = (positive * t).sum()
-        for wrong, why in {
-            float(table.amax(0).mean()): "that leaks: the thresholds were chosen on the test labels",
-            float(table.mean(1).max()): "that leaks: the threshold was chosen on the test labels",
-            float(table[pooled].mean()): "one threshold for all labels: each label gets its own",
-            float(2 * tp / (positive.sum() + t.sum())): "that is micro-F1, over all labels at once",
-            float(_f1_at(val_s, val_t, thresholds).amax(0).mean()): "that is the score on the validation set, on which "
-            "the thresholds were chosen; it is too good",
-        }.items():
-            if abs(wrong - float(want)) > 1e-4 and abs(float(got) - wrong) < 1e-4:
-                hint = why
-                break
-        expect(float(got), float(want), given=given, hint=hint, atol=1e-4)
+        mistakes = [
+            (table.amax(0).mean(), "that leaks: the thresholds were chosen on the test labels"),
+            (table.mean(1).max(), "that leaks: the threshold was chosen on the test labels"),
+            (table[pooled].mean(), "one threshold for all labels: each label gets its own"),
+            (2 * tp / (positive.sum() + t.sum()), "that is micro-F1, over all labels at once"),
+            (
+                _f1_at(val_s, val_t, thresholds).amax(0).mean(),
+                "that is the score on the validation set, on which the thresholds were chosen; it is too good",
+            ),
+        ]
+        expect(float(got), float(want), given=given, hint=hint, mistakes=mistakes, atol=1e-4)
 
 
 def _f1_at(scores, target, thresholds):

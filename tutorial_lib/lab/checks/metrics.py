@@ -1,11 +1,10 @@
 """Exercises of chapter 04."""
 
 import math
-from numbers import Real
 
 import numpy as np
 
-from ..exercises import Wrong, call, expect, match_faults, require
+from ..exercises import Wrong, call, expect, match_faults, number, require
 
 BUGS = ("perfect by accident", "spacing reversed", "always background", "none")
 _FAULTS = {"A": "always background", "B": "perfect by accident", "C": "spacing reversed", "D": "none"}
@@ -13,13 +12,13 @@ _FAULTS = {"A": "always background", "B": "perfect by accident", "C": "spacing r
 
 def iou_from_dice(answer) -> None:
     """Predict: the IoU that belongs to a Dice of 0.8."""
-    mistakes = {
-        0.8: "that is the Dice; the two are equal only at 0 and 1",
-        1.6 / 1.8: "that is the Dice of an IoU of 0.8; solve D = 2J / (1 + J) for J",
-        0.4: "half of it? D = 2J / (1 + J); solve for J",
-        0.64: "not the square; D = 2J / (1 + J); solve for J",
-    }
-    _number(answer, 2 / 3, mistakes, given="D = 0.8", hint="D = 2J / (1 + J); solve for J")
+    mistakes = [
+        (0.8, "that is the Dice; the two are equal only at 0 and 1"),
+        (1.6 / 1.8, "that is the Dice of an IoU of 0.8; solve D = 2J / (1 + J) for J"),
+        (0.4, "half of it? D = 2J / (1 + J); solve for J"),
+        (0.64, "not the square; D = 2J / (1 + J); solve for J"),
+    ]
+    _share(answer, 2 / 3, mistakes, given="D = 0.8", hint="D = 2J / (1 + J); solve for J")
 
 
 def mean_iou(answer) -> None:
@@ -47,11 +46,7 @@ def mean_iou(answer) -> None:
         iou = hit[union > 0] / union[union > 0]
         want = iou.mean() if iou.size else math.nan
         hint = "hits / (row sum + column sum - hits) for each class, then the mean"
-        for wrong, why in _mean_iou_bugs(matrix):
-            if not _near(wrong, want) and _near(value, wrong):
-                hint = why
-                break
-        expect(float(value), want, given=given, hint=hint)
+        expect(float(value), want, given=given, hint=hint, mistakes=_mean_iou_bugs(matrix))
 
 
 def _mean_iou_bugs(matrix):
@@ -114,7 +109,7 @@ def hd95(answer) -> None:
                 ((np.percentile(there, 95) + np.percentile(back, 95)) / 2, "take the larger direction, not the mean"),
             ]
             hint = "pooled: one percentile of both lists together; else the larger of the two lists' percentiles"
-            expect(got, want, given=given, hint=_why(got, want, mistakes, hint))
+            expect(got, want, given=given, hint=hint, mistakes=mistakes)
     some = np.array([1.0, 2.0])
     none = some[:0]
     cases = {"nothing found": (none, some), "nothing there": (some, none), "both empty": (none, none)}
@@ -131,18 +126,19 @@ def hd95(answer) -> None:
                 (0.0, "0 is the score of a perfect mask; an empty one must not get it by accident"),
                 (np.percentile(some, 95), "one list is empty: no score, although the other list has entries"),
             ]
-            expect(got, 42.0, given=given, hint=_why(got, 42.0, mistakes, "return `empty` where a list has no entry"))
+            hint = "return `empty` where a list has no entry"
+            expect(got, 42.0, given=given, hint=hint, mistakes=mistakes)
 
 
 def break_even(answer) -> None:
     """Predict: the share of empty slices at which two methods tie."""
-    mistakes = {
-        0.35 / 0.43: "that is the share of slices with a lesion; the empty ones are asked for",
-        0.08 / 0.35: "that is the ratio of empty to other slices; the share is of all slices",
-        0.35 / 0.08: "that is a ratio, upside down; a share lies between 0 and 1",
-    }
+    mistakes = [
+        (0.35 / 0.43, "that is the share of slices with a lesion; the empty ones are asked for"),
+        (0.08 / 0.35, "that is the ratio of empty to other slices; the share is of all slices"),
+        (0.35 / 0.08, "that is a ratio, upside down; a share lies between 0 and 1"),
+    ]
     hint = "write both means: (1 - s) * Dice on lesions + s * share of empty slices that stay empty; set them equal"
-    _number(answer, 0.08 / 0.43, mistakes, given="A: 0.70 and 95 %, B: 0.78 and 60 %", hint=hint)
+    _share(answer, 0.08 / 0.43, mistakes, given="A: 0.70 and 95 %, B: 0.78 and 60 %", hint=hint)
 
 
 def find_the_bug(answer) -> None:
@@ -156,32 +152,6 @@ def find_the_bug(answer) -> None:
     match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="function")
 
 
-def _number(answer, want: float, mistakes: dict[float, str], *, given: str, hint: str) -> None:
-    value = np.asarray(answer)
-    require(
-        value.ndim == 0 and isinstance(value.item(), Real) and not isinstance(value.item(), bool),
-        given=repr(answer),
-        hint="answer with one number",
-    )
-    got = float(value)
-    for wrong, why in mistakes.items():
-        if abs(got - wrong) < 2e-3:
-            hint = why
-    if abs(got / 100 - want) < 1e-3:
-        hint = "answer with a share between 0 and 1, not in per cent"
-    expect(got, want, given=given, hint=hint, atol=1e-3, rtol=0)
-
-
-def _why(got, want, mistakes, hint: str) -> str:
-    """The hint that belongs to the mistake made, if it is a known one."""
-    for wrong, why in mistakes:
-        if not _near(wrong, want) and _near(got, wrong):
-            return why
-    return hint
-
-
-def _near(got, wrong) -> bool:
-    try:
-        return bool(np.isclose(float(got), float(wrong), rtol=1e-6, atol=1e-9, equal_nan=True))
-    except (TypeError, ValueError):
-        return False
+def _share(answer, want: float, mistakes: list[tuple[float, str]], *, given: str, hint: str) -> None:
+    mistakes = [*mistakes, (100 * want, "answer with a share between 0 and 1, not in per cent")]
+    expect(number(answer, "one number"), want, given=given, hint=hint, mistakes=mistakes, atol=1e-3, rtol=1e-3)

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from ..exercises import Wrong, call, expect, match_faults, require
+from ..exercises import Wrong, call, expect, match_faults, number, require
 
 BUGS = ("pairs", "side", "double softmax", "none")
 _FAULTS = {"A": "side", "B": "pairs", "C": "double softmax", "D": "none"}
@@ -39,18 +39,19 @@ def mix_batch(answer) -> None:
         want = _mixed(x, lam, index), _mixed(y, lam, index)
         swapped = _mixed(x, 1 - lam, index), _mixed(y, 1 - lam, index)
         for which, ours, right, wrong in zip(("inputs", "targets"), got, want, swapped):
+            original = x if which == "inputs" else y
+            mistakes = [
+                (wrong, "lam sits on the wrong side: it weights the row itself, 1 - lam the partner"),
+                (original, f"the {which} came back unmixed; they need the same lam and the same partners"),
+                (
+                    _mixed(original, lam, index.argsort()),
+                    "the partner of row i is row index[i]; yours is the row whose index is i",
+                ),
+            ]
             hint = "row i is lam * row i + (1 - lam) * row index[i], with the same lam for inputs and targets"
-            if torch.is_tensor(ours) and ours.shape == right.shape:
-                original = x if which == "inputs" else y
-                if torch.allclose(ours, wrong, atol=1e-6):
-                    hint = "lam sits on the wrong side: it weights the row itself, 1 - lam the partner"
-                elif torch.allclose(ours, original, atol=1e-6):
-                    hint = f"the {which} came back unmixed; they need the same lam and the same partners"
-                elif torch.allclose(ours, _mixed(original, lam, index.argsort()), atol=1e-6):
-                    hint = "the partner of row i is row index[i]; yours is the row whose index is i"
-                elif per_sample:
-                    hint += "; with lam of shape (B,), row i must get lam[i]: check the axis it is spread along"
-            expect(ours, right, given=f"{given}; the {which}", hint=hint)
+            if per_sample:
+                hint += "; with lam of shape (B,), row i must get lam[i]: check the axis it is spread along"
+            expect(ours, right, given=f"{given}; the {which}", hint=hint, mistakes=mistakes)
 
 
 def soft_cross_entropy(answer) -> None:
@@ -71,42 +72,27 @@ def soft_cross_entropy(answer) -> None:
             hint = "return one number: sum over the classes, mean over the batch"
         elif not bool(value.isfinite()):
             hint = "log(softmax(...)) is log(0) for far-apart logits; log_softmax does both in one safe step"
-        else:
-            for wrong, why in _soft_cross_entropy_bugs(logits, targets).items():
-                if not torch.allclose(wrong, want, atol=1e-5) and torch.allclose(value.float(), wrong, atol=1e-5):
-                    hint = why
-                    break
-        expect(got, want, given=given, hint=hint, atol=1e-5)
-
-
-def _soft_cross_entropy_bugs(logits, targets):
-    log_p = logits.log_softmax(1)
-    return {
-        F.cross_entropy(logits.softmax(1), targets): "softmax was applied twice: the arguments are logits",
-        -(targets * log_p).sum(): "that is the sum over the batch; the mean over the batch was asked for",
-        -(targets * log_p).mean(): "that divides by the number of classes too; only the batch is averaged",
-        (targets * log_p).sum(1).mean(): "the sign: log-probabilities are negative, a loss is not",
-        F.cross_entropy(logits, targets.argmax(1)): "argmax throws the soft part of the target away",
-    }
+        log_p = logits.log_softmax(1)
+        mistakes = [
+            (F.cross_entropy(logits.softmax(1), targets), "softmax was applied twice: the arguments are logits"),
+            (-(targets * log_p).sum(), "that is the sum over the batch; the mean over the batch was asked for"),
+            (-(targets * log_p).mean(), "that divides by the number of classes too; only the batch is averaged"),
+            ((targets * log_p).sum(1).mean(), "the sign: log-probabilities are negative, a loss is not"),
+            (F.cross_entropy(logits, targets.argmax(1)), "argmax throws the soft part of the target away"),
+        ]
+        expect(got, want, given=given, hint=hint, mistakes=mistakes, atol=1e-5)
 
 
 def beta_variance(answer) -> None:
     """Predict: the variance of lam for alpha = 4 (closed form or simulation)."""
-    require(
-        hasattr(answer, "__float__") and getattr(answer, "ndim", 0) == 0,
-        given=f"an answer of type {type(answer).__name__}",
-        hint="a number is asked for",
-    )
-    value = float(answer)
     want = 1 / (4 * (2 * 4 + 1))
     hint = "Var = 1 / (4 (2 alpha + 1)); put alpha = 4 in"
-    if abs(value - 0.5) < 1e-3:
-        hint = "that is the mean, which is 1/2 for every alpha; the variance is asked for"
-    elif abs(value - want**0.5) < 2e-3:
-        hint = "that is the standard deviation; the variance is its square"
-    elif abs(value - 1 / 12) < 1e-3:
-        hint = "that is the variance of the uniform law, alpha = 1"
-    expect(round(value, 3), round(want, 3), given="alpha = 4", hint=hint, atol=6e-4)
+    mistakes = [
+        (0.5, "that is the mean, which is 1/2 for every alpha; the variance is asked for"),
+        (want**0.5, "that is the standard deviation; the variance is its square"),
+        (1 / 12, "that is the variance of the uniform law, alpha = 1"),
+    ]
+    expect(round(number(answer), 3), round(want, 3), given="alpha = 4", hint=hint, mistakes=mistakes, atol=6e-4)
 
 
 def find_the_bug(answer) -> None:

@@ -3,7 +3,7 @@
 import torch
 
 from ...roi import roi_align
-from ..exercises import call, expect, match_faults, require
+from ..exercises import call, expect, match_faults, number, require
 
 BUGS = ("half pixel", "rounded", "edges", "none")
 _FAULTS = {"A": "half pixel", "B": "edges", "C": "none", "D": "rounded"}
@@ -11,21 +11,16 @@ _FAULTS = {"A": "half pixel", "B": "edges", "C": "none", "D": "rounded"}
 
 def pixels_lost(answer) -> None:
     """Predict: what 300 pixels lose by rounding down twice, at stride 16 with 7 bins."""
-    require(
-        hasattr(answer, "__float__") and getattr(answer, "ndim", 0) == 0,
-        given=f"an answer of type {type(answer).__name__}",
-        hint="a number is asked for",
-    )
-    hints = {
-        12: "that is the first cut, 18.75 cells to 18; the second one comes after it",
-        64: "that is the second cut alone, 18 cells to 7 times 2; the first one loses something too",
-        224: "that is what is read; how many are lost?",
-        4.75: "that is in cells of the map; the question is about pixels",
-        4: "that is in cells of the map, and without the first cut",
-        0.75: "that is the first cut, in cells; the second one comes after it, and the question is about pixels",
-    }
-    hint = hints.get(float(answer), "300 / 16 = 18.75 cells; 18 / 7 = 2.57 cells a bin; 7 bins of 2 cells of 16 pixels")
-    expect(float(answer), 76.0, given="300 pixels, stride 16, 7 bins", hint=hint)
+    mistakes = [
+        (12, "that is the first cut, 18.75 cells to 18; the second one comes after it"),
+        (64, "that is the second cut alone, 18 cells to 7 times 2; the first one loses something too"),
+        (224, "that is what is read; how many are lost?"),
+        (4.75, "that is in cells of the map; the question is about pixels"),
+        (4, "that is in cells of the map, and without the first cut"),
+        (0.75, "that is the first cut, in cells; the second one comes after it, and the question is about pixels"),
+    ]
+    hint = "300 / 16 = 18.75 cells; 18 / 7 = 2.57 cells a bin; 7 bins of 2 cells of 16 pixels"
+    expect(number(answer), 76.0, given="300 pixels, stride 16, 7 bins", hint=hint, mistakes=mistakes)
 
 
 def off_the_map(answer) -> None:
@@ -39,27 +34,27 @@ def off_the_map(answer) -> None:
         given=f"an answer {answer!r}",
         hint="four numbers are asked for, one for each of the four bins",
     )
-    hints = {
+    mistakes = [
         (
-            1,
-            1,
-            1,
-            1,
-        ): "nobody clips the box, or pulls points to the edge: one that lies more than a cell off the map is 0",
+            [1.0, 1.0, 1.0, 1.0],
+            "nobody clips the box, or pulls points to the edge: one that lies more than a cell off the map is 0",
+        ),
         (
-            0,
-            0,
-            1,
-            1,
-        ): "the second bin's points lie at -2 and at -1; look at the rule of section 4 for a position of just -1",
-        (0, 1, 1, 1): "the second bin's points lie at -2 and at -1: is the first of them within one cell of the map?",
-        (0, 0, 0, 1): "in cells the box begins at -4.5, and a bin is 2 wide: the third bin's points lie at 0 and 1",
-    }
-    hint = hints.get(
-        tuple(row.tolist()),
-        "aligned, the box begins at -4.5; bins are 2 wide; the points lie at -4, -3 | -2, -1 | 0, 1 | …",
-    )
-    expect(row, [0.0, 0.5, 1.0, 1.0], given="the box (-4, 2, 4, 6) on a map of 8 x 8 ones", hint=hint)
+            [0.0, 0.0, 1.0, 1.0],
+            "the second bin's points lie at -2 and at -1; look at the rule of section 4 for a position of just -1",
+        ),
+        (
+            [0.0, 1.0, 1.0, 1.0],
+            "the second bin's points lie at -2 and at -1: is the first of them within one cell of the map?",
+        ),
+        (
+            [0.0, 0.0, 0.0, 1.0],
+            "in cells the box begins at -4.5, and a bin is 2 wide: the third bin's points lie at 0 and 1",
+        ),
+    ]
+    hint = "aligned, the box begins at -4.5; bins are 2 wide; the points lie at -4, -3 | -2, -1 | 0, 1 | …"
+    given = "the box (-4, 2, 4, 6) on a map of 8 x 8 ones"
+    expect(row, [0.0, 0.5, 1.0, 1.0], given=given, hint=hint, mistakes=mistakes)
 
 
 def axis_weights(answer) -> None:
@@ -72,9 +67,10 @@ def axis_weights(answer) -> None:
         (2.0, 9.0, 3, 2, 5),
     ):
         want = _weights(low, high, bins, ratio, length)
-        got = call(answer, low, high, bins, ratio, length)
-        hint = _weights_hint(got, want, low, high, bins, ratio, length)
-        expect(got, want, given=f"{low}, {high}, {bins}, {ratio}, {length}", hint=hint, atol=1e-5)
+        got, given = call(answer, low, high, bins, ratio, length), f"{low}, {high}, {bins}, {ratio}, {length}"
+        hint = "each point gives 1 - fraction to the cell below it and fraction to the cell above; a bin is their mean"
+        mistakes = _weights_mistakes(want, low, high, bins, ratio, length)
+        expect(got, want, given=given, hint=hint, mistakes=mistakes, atol=1e-5)
 
 
 def to_grid(answer) -> None:
@@ -87,15 +83,13 @@ def to_grid(answer) -> None:
         want = (2 * position + 1) / length - 1
         got = call(answer, position.clone(), length)
         hint = "cell i reaches from i - 1/2 to i + 1/2: so -1/2 shall become -1, and length - 1/2 shall become 1"
-        for wrong, why in (
+        mistakes = [
             (2 * position / max(length - 1, 1) - 1, "that is for align_corners=True: there -1 is the middle of cell 0"),
             (2 * position / length - 1, "half a cell is missing: the middle of cell 0 is not the edge of the map"),
             ((position + 0.5) / length, "that runs from 0 to 1"),
-        ):
-            if _equal(got, wrong) and not _equal(wrong, want):
-                hint = why
-                break
-        expect(got, want, given=f"position {position.tolist()}, length {length}", hint=hint)
+        ]
+        given = f"position {position.tolist()}, length {length}"
+        expect(got, want, given=given, hint=hint, mistakes=mistakes)
 
 
 def find_the_bug(answer) -> None:
@@ -116,17 +110,7 @@ def _weights(low, high, bins, ratio, length):
     return roi_align(ones, box, (1, bins), sampling_ratio=ratio)[0, :, 0].T
 
 
-def _weights_hint(got, want, low, high, bins, ratio, length):
-    hint = "each point gives 1 - fraction to the cell below it and fraction to the cell above; a bin is their mean"
-    tried = [
-        (want.T, "the other way round: bins are rows, cells are columns"),
-        (want * ratio, "the mean of the points, not their sum"),
-        (
-            _weights(low - 0.5, high - 0.5, bins, ratio, length),
-            "the half pixel is off already: do not take it off again",
-        ),
-        (_weights(low, high, bins, 1, length), "`ratio` points a bin, not one"),
-    ]
+def _weights_mistakes(want, low, high, bins, ratio, length):
     step = (high - low) / (bins * ratio)
     points = low + (torch.arange(bins * ratio, dtype=torch.float64) + 0.5) * step
     cells = torch.arange(length)
@@ -134,7 +118,14 @@ def _weights_hint(got, want, low, high, bins, ratio, length):
     def read(points):
         return (1 - (points[:, None] - cells).abs()).clamp(min=0).view(bins, ratio, length).mean(1)
 
-    tried += [
+    return [
+        (want.T, "the other way round: bins are rows, cells are columns"),
+        (want * ratio, "the mean of the points, not their sum"),
+        (
+            _weights(low - 0.5, high - 0.5, bins, ratio, length),
+            "the half pixel is off already: do not take it off again",
+        ),
+        (_weights(low, high, bins, 1, length), "`ratio` points a bin, not one"),
         (read(points.clamp(0, length - 1)), "a point more than one cell off the map gives nothing at all"),
         (read(points), "a point up to one cell off the map reads the edge in full, as in section 4"),
         (read(points - step / 2), "points lie in the middles of their parts of a bin, not at the beginnings"),
@@ -143,13 +134,3 @@ def _weights_hint(got, want, low, high, bins, ratio, length):
             "points lie in the bins, not on their edges",
         ),
     ]
-    return next((why for wrong, why in tried if _equal(got, wrong) and not _equal(wrong, want)), hint)
-
-
-def _equal(got, wrong) -> bool:
-    try:
-        got = torch.as_tensor(got, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    wrong = wrong.double()
-    return got.shape == wrong.shape and torch.allclose(got, wrong, atol=1e-5)

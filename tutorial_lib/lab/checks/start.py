@@ -40,17 +40,21 @@ def paired_effect(answer) -> None:
         difference = a - b
         mean, error = difference.mean(), difference.std() / len(a) ** 0.5
         hint = "ours minus baseline, seed by seed, then the mean"
-        if _near(got[0], -mean):
-            hint = "the sign: ours minus baseline"
-        expect(got[0], mean, given=f"{given}; the mean", hint=hint)
+        mistakes = [(-mean, "the sign: ours minus baseline")]
+        expect(got[0], mean, given=f"{given}; the mean", hint=hint, mistakes=mistakes)
         hint = "the standard deviation of the differences (n - 1 below the sum), divided by the root of n"
-        if _near(got[1], ((a.var() + b.var()) / len(a)) ** 0.5):
-            hint = "that is the unpaired error: it still holds the spread between seeds; take differences first"
-        elif _near(got[1], difference.std()):
-            hint = "that is the spread of one difference; the mean of n is surer by the root of n"
-        elif _near(got[1], difference.std(correction=0) / len(a) ** 0.5):
-            hint = "divide by n - 1 inside the standard deviation (torch does so by default, NumPy does not)"
-        expect(got[1], error, given=f"{given}; the standard error", hint=hint)
+        mistakes = [
+            (
+                ((a.var() + b.var()) / len(a)) ** 0.5,
+                "that is the unpaired error: it still holds the spread between seeds; take differences first",
+            ),
+            (difference.std(), "that is the spread of one difference; the mean of n is surer by the root of n"),
+            (
+                difference.std(correction=0) / len(a) ** 0.5,
+                "divide by n - 1 inside the standard deviation (torch does so by default, NumPy does not)",
+            ),
+        ]
+        expect(got[1], error, given=f"{given}; the standard error", hint=hint, mistakes=mistakes)
 
 
 def pairing(answer) -> None:
@@ -62,10 +66,3 @@ def pairing(answer) -> None:
         "B": "",
     }
     expect(answer, "B", given="the three run functions", hint=hints[answer])
-
-
-def _near(got, wrong) -> bool:
-    try:
-        return abs(float(got) - float(wrong)) < 1e-9
-    except (TypeError, ValueError):
-        return False

@@ -88,19 +88,24 @@ def uda_probabilities(answer) -> None:
     gaps = [0.4 - value for value in (0.0, 0.1, 0.3, 0.4)]
     want = [0.5 * 4 * gap / sum(gaps) for gap in gaps]  # 1.0, 0.75, 0.25, 0
     hint = "C is the largest tf-idf, 0.4; the gaps C - t_i are 0.4, 0.3, 0.1, 0; p times 4 words is 2"
-
-    def close(other):
-        return all(abs(a - b) < 6e-3 for a, b in zip(values, other))
-
-    if close([gap / sum(gaps) for gap in gaps]):
-        hint = "these are shares that sum to 1; they must sum to p times the number of words, here 2"
-    elif close([0.5 * gap / sum(gaps) for gap in gaps]):
-        hint = "the number of words is missing: the mean of the probabilities is p"
-    elif close([2 * t / 0.8 for t in (0.0, 0.1, 0.3, 0.4)]):
-        hint = "the other way round: words that say little (small tf-idf) are replaced most"
-    elif max(values) > 1:
+    if max(values) > 1:
         hint = "a probability cannot pass 1"
-    expect([round(v, 2) for v in values], want, given="tf-idf 0, 0.1, 0.3, 0.4; p = 0.5", hint=hint, atol=6e-3)
+    mistakes = [
+        (
+            [gap / sum(gaps) for gap in gaps],
+            "these are shares that sum to 1; they must sum to p times the number of words, here 2",
+        ),
+        (
+            [0.5 * gap / sum(gaps) for gap in gaps],
+            "the number of words is missing: the mean of the probabilities is p",
+        ),
+        (
+            [2 * t / 0.8 for t in (0.0, 0.1, 0.3, 0.4)],
+            "the other way round: words that say little (small tf-idf) are replaced most",
+        ),
+    ]
+    rounded = [round(value, 2) for value in values]
+    expect(rounded, want, given="tf-idf 0, 0.1, 0.3, 0.4; p = 0.5", hint=hint, mistakes=mistakes, atol=6e-3)
 
 
 def find_the_bug(answer) -> None:
