@@ -17,7 +17,7 @@ from conftest import ROOT, exercise_answers
 
 from tutorial_lib.course.catalogue import CourseError, chapter_files, read_chapter
 from tutorial_lib.course.classroom.exchange import Asker, serve
-from tutorial_lib.course.classroom.exercises import code_cells, find_exercises
+from tutorial_lib.course.classroom.exercises import code_cells, find_exercises, student_cells
 from tutorial_lib.course.classroom.grader import which_chapter
 from tutorial_lib.course.classroom.grades import _cell, submissions
 from tutorial_lib.course.classroom.handout import write_copy
@@ -225,6 +225,10 @@ def test_a_notebook_is_known_by_number_or_exercises_or_name(course):
     # Colab has thrown the number away; in a file of another name the exercises still tell.
     assert which_chapter(blank, ['check("start.pairing", mine)'], [one, two]) is two
     assert which_chapter(blank, ["x = 1"], [one, two]) is None
+    # Another chapter's cells in this one's file; where both have their say, the number decides.
+    assert which_chapter(one, ['check("start.pairing", unpaired)'], [one, two]) is two
+    assert which_chapter(one, ['check("start.pairing", x)\ncheck("start.double", y)'], [two, one]) is one
+    assert which_chapter(one, [], []) is None
 
 
 def ran(plan, exercise):
@@ -263,6 +267,94 @@ def test_only_what_an_exercise_needs_is_run():
     assert solved(SETUP, GOOD.replace("double", "mine"), 'check("start.double", mine)')[1][1] == "mine"
     # A cell that is no Python is run, so that the student hears of it.
     assert "def double(x)\n" in solved(SETUP, "def double(x)\n    return 1", 'check("start.double", double)')[1][0]
+
+
+def cells_of(*cells: tuple) -> dict:
+    """A notebook of cells given as (type, text) or (type, text, id)."""
+    return {"cells": [dict(zip(("cell_type", "source", "id"), cell)) for cell in cells]}
+
+
+CHAPTER = cells_of(
+    ("markdown", "double = 1 is what nobody means", "a"),
+    ("code", SETUP, "b"),
+    ("code", PAIRING, "c"),
+    ("code", DOUBLE, "d"),
+)
+CHECKS = 'check("start.pairing", unpaired).points', 'check("start.double", double).points'
+NO_CODE = "the cell for {} is a {} cell, and holds no code that can be read".format
+AS_CODE = "{} stood in a {} cell, which was graded as the code that it is".format
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected", "notes"),
+    [
+        # nbgrader gives a cell its type back where it knows the id.
+        ([("markdown", GOOD, "d")], [GOOD], [AS_CODE("double", "Markdown")]),
+        ([("raw", [GOOD], "d")], [GOOD], [AS_CODE("double", "raw")]),
+        ([("heading", GOOD, "d")], [GOOD], [AS_CODE("double", "heading")]),
+        # A new id, or none (Colab writes its own): what binds the answer is the answer.
+        ([("markdown", GOOD, "new"), ("markdown", 'unpaired = "B"')], [GOOD, 'unpaired = "B"'],
+         [AS_CODE("double", "Markdown"), AS_CODE("unpaired", "Markdown")]),
+        # Code that cannot be read counts where the cell is known: the student shall hear of the error.
+        ([("markdown", "def double(x)\n    return 2 * x", "d")], ["def double(x)\n    return 2 * x"],
+         [AS_CODE("double", "Markdown")]),
+        ([("markdown", "def double(x)\n    return 2 * x", "new")], [], [NO_CODE("double", "Markdown")]),
+        # Words are no code, and a fence does not make them such.
+        ([("markdown", "I do not know.", "d")], [], [NO_CODE("double", "Markdown")]),
+        ([("markdown", f"double is this:\n```python\n{GOOD}\n```", "new")], [], [NO_CODE("double", "Markdown")]),
+        ([("markdown", "double = 1 is what nobody means", "new"), ("markdown", "x = 1", "new")], [], []),
+        # An answer in a code cell is the answer, also one that cannot be read; the rest is notes.
+        ([("code", GOOD, "d"), ("markdown", "double = 3", "new")], [GOOD], []),
+        ([("code", "def double(x)\n    1", "d"), ("markdown", "double = 3", "new")], ["def double(x)\n    1"], []),
+        # Set-up and a stub that were turned as well.
+        ([("raw", SETUP, "b"), ("markdown", DOUBLE.split("\n\n\n")[0], "d")], [SETUP, DOUBLE.split("\n\n\n")[0]],
+         [AS_CODE("double", "Markdown")]),
+        ([("markdown", "double = 1\n" + "#" * 60_000), ("code", [1], "x"), ("markdown", [2], "d"), ("markdown", "")],
+         [], []),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_no_code_cell_any_more(cells, expected, notes):
+    assert student_cells(cells_of(*cells), CHAPTER) == (expected, notes)
+
+
+@pytest.mark.parametrize(
+    ("cells", "double"),
+    [
+        # Deleted, doubled, split, merged, moved: what is run is what a reader of the notebook would run.
+        ([SETUP, *CHECKS], None),
+        ([SETUP, "def double(x): return x", GOOD, CHECKS[1]], f"STEP = 2\n{GOOD}"),
+        ([SETUP, "factor = STEP", "def double(x): return x * factor", CHECKS[1]],
+         "STEP = 2\nfactor = STEP\ndef double(x): return x * factor"),
+        ([f"{SETUP}\n{GOOD}\n{CHECKS[1]}"], f"{SETUP}\n{GOOD}\n{CHECKS[1]}"),
+        ([CHECKS[1], SETUP, GOOD], f"STEP = 2\n{GOOD}"),
+        ([SETUP, "def double(x):", "    return STEP * x", CHECKS[1]], "def double(x):"),
+    ],
+)  # fmt: skip
+def test_a_cell_that_is_gone_or_there_twice(cells, double):
+    plan = make_plan(code_cells(CHAPTER), cells, find_exercises(CHAPTER))
+    assert not plan.untouched and not plan.covered
+    plan.points["start.double"] = plan.points["start.double"][-1:]
+    assert (ran(plan, "start.double")[0] if plan.points["start.double"] else None) == double
+
+
+def test_a_stub_after_the_answer_takes_its_place_and_that_is_said():
+    stub = DOUBLE.split("\n\n\n")[0]
+    for cells in ([SETUP, GOOD, stub, CHECKS[1]], [SETUP, GOOD, DOUBLE]):
+        plan = make_plan(code_cells(CHAPTER), cells, find_exercises(CHAPTER))
+        assert plan.untouched == plan.covered == {"start.double"}
+    plan = make_plan(code_cells(CHAPTER), [SETUP, stub, GOOD, CHECKS[1]], find_exercises(CHAPTER))
+    assert not plan.untouched and not plan.covered
+
+
+def test_a_chapter_without_metadata_is_handed_out(course):
+    path = course.notebooks / "01_bare.ipynb"
+    for about in ({}, {"metadata": None}, {"metadata": []}):
+        cells = [{"cell_type": "code", "source": DOUBLE, "metadata": None}, {"source": "text"}]
+        path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "cells": cells, **about}))
+        write_copy([read_chapter(path)], course.root / "copy")
+        made = nbformat.read(course.root / "copy" / "notebooks" / path.name, as_version=4)
+        nbformat.validate(made)
+        assert [cell.source for cell in made.cells] == [DOUBLE.split("\n\n\n")[0], CHECKS[1], "text"]
 
 
 @pytest.mark.parametrize("chapter", sorted(path.name for path in (ROOT / "notebooks" / "solutions").glob("*.ipynb")))
@@ -336,6 +428,14 @@ def handed_in(answer: str, pairing: str = 'unpaired = "B"') -> str:
     return notebook(SETUP, EXPERIMENT, pairing, checks[0], answer, checks[1])
 
 
+def turned(text: str, kind: str, *places: int) -> str:
+    """The same notebook with some of its code cells turned into another kind."""
+    made = json.loads(text)
+    for place in places:
+        made["cells"][place] = {"cell_type": kind, "source": made["cells"][place]["source"], "metadata": {}}
+    return json.dumps(made)
+
+
 @pytest.fixture(scope="module")
 def graded(shared_course):
     """A class with every kind of notebook in one run of two at a time."""
@@ -356,6 +456,11 @@ def graded(shared_course):
         "other": notebook("print('another course')", number=None),
     }
     written["no_checks"] = notebook(SETUP, 'unpaired = "B"', GOOD)
+    written["markdown"] = turned(handed_in(GOOD), "markdown", 2, 4)
+    written["raw"] = turned(handed_in("def double(x)\n    return 2 * x"), "raw", 2, 4)
+    written["check_is_markdown"] = turned(handed_in(GOOD), "markdown", 3, 5)
+    written["covered"] = notebook(SETUP, 'unpaired = "B"', GOOD, PAIRING, DOUBLE)
+    written["no_metadata"] = json.dumps({"nbformat": 4, "cells": json.loads(handed_in(GOOD))["cells"]})
     for name, text in written.items():
         (course.klass / name).mkdir(parents=True)
         (course.klass / name / "homework.ipynb").write_text(text, encoding="utf-8")
@@ -401,6 +506,11 @@ def test_the_neighbours_of_hostile_notebooks_get_their_points(graded):
         ("empty", "unreadable", "0", "is not a notebook: it is not valid JSON"),
         ("torn", "unreadable", "0", "is not a notebook: it is not valid JSON"),
         ("other", "unreadable", "0", "it is no chapter of this course"),
+        ("markdown", "ok", "2", f"{AS_CODE('unpaired', 'Markdown')}; {AS_CODE('double', 'Markdown')}"),
+        ("raw", "ok", "1", f"{NO_CODE('double', 'raw')} | double: there is no double in the notebook"),
+        ("check_is_markdown", "ok", "2", ""),
+        ("covered", "ok", "0", "double: the chapter's stub follows your double and takes its place"),
+        ("no_metadata", "ok", "2", ""),
     ],
 )
 def test_whatever_a_notebook_does_costs_its_own_row_only(graded, name, status, points, hint):

@@ -5,6 +5,11 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tutorial_lib.course.cells import bound_and_free
+from tutorial_lib.course.clean import plain
+
+#: Characters of a text that may be an answer.
+MAX_ANSWER = 50_000
 _CHECK = re.compile(r"""\bcheck\(\s*["']([\w.]+)["']\s*,\s*(\w+)\s*\)""")
 
 
@@ -29,11 +34,65 @@ def code_cells(notebook: dict) -> list[str]:
     Args:
         notebook: its JSON data.
     """
-    return [
-        "".join(cell["source"])
-        for cell in notebook["cells"]
-        if cell.get("cell_type") == "code" and all(isinstance(line, str) for line in cell["source"])
-    ]
+    return [text for cell in notebook["cells"] if cell.get("cell_type") == "code" if (text := _text(cell)) is not None]
+
+
+def _text(cell: dict) -> str | None:
+    lines = cell["source"]
+    return "".join(lines) if all(isinstance(line, str) for line in lines) else None
+
+
+def student_cells(student: dict, original: dict) -> tuple[list[str], list[str]]:
+    """Return a student's code, and what there is to say of answers that no longer stand in code cells.
+
+    An answer's cell that was turned into Markdown or raw text is taken for the code that it was: nbgrader, too, gives
+    such a cell its type back, by the id that it was handed out with. Where ids were lost (Colab writes its own), it is
+    a text that reads as Python and binds the name of an answer that no code cell binds. No other text is ever run.
+
+    Args:
+        student, original: JSON data of the student's notebook, and of the chapter.
+    """
+    handed_out = {
+        cell["id"]: _text(cell) for cell in original["cells"] if cell.get("cell_type") == "code" and "id" in cell
+    }
+    prose = {_text(cell) for cell in original["cells"] if cell.get("cell_type") != "code"}
+    codes, theirs = code_cells(original), code_cells(student)
+    answers = {exercise.name: codes[exercise.cell] for exercise in find_exercises(original)}
+    bound = set().union(*(bound_and_free(source)[0] for source in theirs))
+    missing = {name for name in answers.keys() - bound if not any(assigns(source, name) for source in theirs)}
+    found, notes = [], []
+    for cell in student["cells"]:
+        source = _text(cell)
+        if cell.get("cell_type") == "code" and source is not None:
+            found.append(source)
+        elif source and len(source) < MAX_ANSWER and source not in prose:
+            was, names = handed_out.get(str(cell.get("id"))), bound_and_free(source)[0]
+            here = {name for name in missing if name in names or (was == answers[name] and assigns(source, name))}
+            if here or (was is not None and names):
+                found.append(source)
+            kind = {"markdown": "Markdown"}.get(cell.get("cell_type"), plain(cell.get("cell_type"))[:20])
+            for name in sorted(missing):
+                if name in here:
+                    notes.append(f"{name} stood in a {kind} cell, which was graded as the code that it is")
+                elif was == answers[name] or assigns(source, name):
+                    notes.append(f"the cell for {name} is a {kind} cell, and holds no code that can be read")
+    return found, notes
+
+
+def assigns(source: str, name: str) -> bool:
+    """Whether a cell that is no Python was meant to bind a name.
+
+    Args:
+        source: the cell's text.
+        name: the variable, function or class.
+
+    >>> assigns("def double(x)\\n    return 2 * x", "double"), assigns("to double is to add", "double")
+    (True, False)
+    """
+    name = re.escape(name)
+    return bool(
+        re.search(rf"^(?:(?:async\s+)?def|class)\s+{name}\b|^{name}\s*(?::[^=\n]*)?=(?!=)", source, re.MULTILINE)
+    )
 
 
 def check_calls(source: str) -> list[tuple[str, str]]:

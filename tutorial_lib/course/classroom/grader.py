@@ -30,7 +30,7 @@ from pathlib import Path
 
 from tutorial_lib.course.catalogue import Chapter, CourseError, chapter_files, read_chapter
 from tutorial_lib.course.cells import bound_and_free
-from tutorial_lib.course.classroom.exercises import Exercise, check_calls, code_cells, find_exercises
+from tutorial_lib.course.classroom.exercises import Exercise, check_calls, code_cells, find_exercises, student_cells
 from tutorial_lib.course.classroom.kernel import ENDED, Ended, Kernel, Limits
 from tutorial_lib.course.classroom.plan import Plan, make_plan, pieces_needed
 from tutorial_lib.course.clean import plain
@@ -49,14 +49,15 @@ def which_chapter(chapter: Chapter, cells: list[str], course: list[Chapter]) -> 
         cells: its code cells' texts.
         course: the chapters as they were handed out.
     """
-    for known in course:
-        if chapter.number is not None and chapter.number == known.number:
-            return known
     named = {name for source in cells for name, _ in check_calls(source)}
-    counts = [(len(named & {one.exercise for one in find_exercises(known.notebook())}), known) for known in course]
-    best = max(counts, key=lambda item: item[0], default=(0, None))
-    if best[0]:
-        return best[1]
+    counts = {known.path: len(named & {one.exercise for one in find_exercises(known.notebook())}) for known in course}
+    best = max(course, key=lambda known: counts[known.path], default=None)
+    numbered = next((known for known in course if chapter.number is not None and chapter.number == known.number), None)
+    # Another chapter's cells, pasted into this one, are that chapter.
+    if numbered and (counts[numbered.path] or not counts[best.path]):
+        return numbered
+    if best and counts[best.path]:
+        return best
     return next((known for known in course if known.path.stem in chapter.path.stem), None)
 
 
@@ -91,7 +92,7 @@ def grade(job: dict) -> dict:
     }
     start = time.perf_counter()
     try:
-        student, original = _identify(job)
+        student, original, notes = _identify(job)
     except CourseError as error:
         return row | {"status": "unreadable", "note": plain(error)}
     notebook = original.notebook()
@@ -105,15 +106,7 @@ def grade(job: dict) -> dict:
     try:
         for exercise in exercises:
             status, message = grader.exercise(exercise)
-            if exercise.exercise in plan.untouched:
-                status, message = "todo", ""
-            row["exercises"].append(
-                {
-                    "exercise": exercise.exercise,
-                    "status": status,
-                    "message": "" if status in ("correct", "todo") else plain(message)[:2000],
-                }
-            )
+            row["exercises"].append({"exercise": exercise.exercise, "status": status, "message": plain(message)[:2000]})
     finally:
         grader.close()
     for reason in ("processes", "timeout", "memory", "output"):
@@ -121,28 +114,37 @@ def grade(job: dict) -> dict:
             row["status"] = reason
     died = [reason for reason in grader.reasons if reason not in ENDED]
     if died:
-        row |= {"status": "died", "note": plain(died[0])[:300]}
+        row["status"] = "died"
+        notes = [plain(died[0])[:300], *notes]
+    row["note"] = "; ".join(notes)[:1000]
     row["points"] = sum(one["status"] == "correct" for one in row["exercises"])
     row["seconds"] = round(time.perf_counter() - start, 2)
     row["peak_mib"] = round(grader.peak / 2**20, 1)
     return row
 
 
-def _identify(job: dict) -> tuple[list[str], Chapter]:
+def _identify(job: dict) -> tuple[list[str], Chapter, list[str]]:
+    """Return a student's code, the chapter that it is, and what there is to say of that."""
     path = Path(job["file"])
     with suppress(OSError):
         if path.stat().st_size > MAX_FILE:
             raise CourseError(f"the file is larger than {MAX_FILE // 2**20} MiB")
     chapter = read_chapter(path)
-    cells = code_cells(chapter.notebook())
+    notebook = chapter.notebook()
+    cells = code_cells(notebook)
     if len(cells) > MAX_CELLS or sum(map(len, cells)) > MAX_CODE:
         raise CourseError(f"it has more than {MAX_CELLS} code cells, or {MAX_CODE:,} characters in them")
     # A course of many students is read once, unless somebody edits it meanwhile.
     files = tuple((str(path), path.stat().st_mtime_ns) for path in chapter_files(job["notebooks"]))
-    found = which_chapter(chapter, cells, _course(files))
+    course = _course(files)
+    found = which_chapter(chapter, cells, course)
     if found is None:
         raise CourseError("it is no chapter of this course")
-    return cells, found
+    cells, notes = student_cells(notebook, found.notebook())
+    others = [known.name for known in course if known is not found and known.name in path.stem]
+    if others and found.name not in path.stem:
+        notes.insert(0, f"the file is called {path.name}, but it is {found.name}")
+    return cells, found, notes
 
 
 class _Grader:
@@ -158,7 +160,8 @@ class _Grader:
         name = exercise.exercise
         points = self.plan.points[name]
         if name in self.plan.untouched:
-            return "todo", ""
+            covered = name in self.plan.covered
+            return "todo", f"the chapter's stub follows your {exercise.name} and takes its place" if covered else ""
         if not points:
             return "missing", f"there is no {exercise.name} in the notebook"
         tried = []
@@ -167,7 +170,8 @@ class _Grader:
             if tried[-1][0] == "correct":
                 break
         rank = ("correct", "wrong", "todo", "error")
-        return min(tried, key=lambda result: rank.index(result[0]))
+        status, message = min(tried, key=lambda result: rank.index(result[0]))
+        return status, "" if status in ("correct", "todo") else message
 
     def attempt(self, exercise: str, before: int, expression: str) -> tuple[str, str]:
         pieces = pieces_needed(self.plan.sources, before, expression)

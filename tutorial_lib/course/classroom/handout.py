@@ -20,14 +20,8 @@ from tutorial_lib.course.files import atomic_write, read_json
 MANIFEST = ".tutorial-student.json"
 _SOLUTIONS = re.compile(r" ?\b(?:The s|S)olutions are in `[^`]*solutions/[^`]*`\.")
 _LINK = re.compile(r"\[([^\]]*)\]\((\d\d_\w+\.ipynb)\)")
-_README = """# {title}
-
-1. Open a notebook of `notebooks/` in JupyterLab (type `jupyter lab` in this folder), or upload it to Colab.
-2. Fill in the stubs of its exercises, and run the cell below each stub: it says what is wrong, and shows your points.
-3. Hand in the notebook files as they are, under the names that they have.
-
-{chapters}
-"""
+#: The metadata of nbgrader's test cells, schema 3.
+_LOCKED = {"schema_version": 3, "grade": True, "locked": True, "points": 1, "solution": False, "task": False}
 
 
 def add_student(parser) -> None:
@@ -60,8 +54,8 @@ def student_notebook(chapter: Chapter, others: set[str]) -> str:
     exercises = {one.exercise for one in find_exercises(notebook)}
     cells = []
     for number, cell in enumerate(notebook["cells"]):
-        cell = {**cell, "source": "".join(cell["source"]), "metadata": _kept(cell.get("metadata", {}))}
-        cell.setdefault("id", f"cell-{number}")
+        cell = {"cell_type": "raw", "id": f"cell-{number}", **cell, "source": "".join(cell["source"])}
+        cell["metadata"] = _kept(cell.get("metadata"))
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}
         elif cell["cell_type"] == "markdown":
@@ -77,40 +71,22 @@ def student_notebook(chapter: Chapter, others: set[str]) -> str:
             cells.append(cell)
             continue
         name = check_calls(parts[1])[0][0].replace(".", "-")
-        locked = {
-            "schema_version": 3,
-            "grade": True,
-            "grade_id": name,
-            "locked": True,
-            "points": 1,
-            "solution": False,
-            "task": False,
-        }
         cells.append({**cell, "source": parts[0]})
-        cells.append(
-            {
-                **cell,
-                "source": parts[1],
-                "id": f"{cell['id'][:50]}-check",
-                "metadata": {"nbgrader": locked, "deletable": False, "editable": False},
-            }
-        )
-    metadata = {
-        key: notebook["metadata"][key]
-        for key in ("kernelspec", "language_info", "tutorial")
-        if key in notebook["metadata"]
-    }
+        locked = {"nbgrader": {**_LOCKED, "grade_id": name}, "deletable": False, "editable": False}
+        cells.append({**cell, "source": parts[1], "id": f"{cell['id'][:50]}-check", "metadata": locked})
+    about = notebook.get("metadata")
+    kept = ("kernelspec", "language_info", "tutorial")
     made = {
         "cells": cells,
-        "metadata": metadata,
+        "metadata": {key: about[key] for key in kept if key in about} if isinstance(about, dict) else {},
         "nbformat": 4,
         "nbformat_minor": max(5, notebook.get("nbformat_minor", 5)),
     }
     return nbformat.writes(nbformat.from_dict(made)) + "\n"
 
 
-def _kept(metadata: dict) -> dict:
-    return {"tags": metadata["tags"]} if metadata.get("tags") else {}
+def _kept(metadata: dict | None) -> dict:
+    return {"tags": metadata["tags"]} if isinstance(metadata, dict) and metadata.get("tags") else {}
 
 
 def write_copy(chapters: list[Chapter], out: Path) -> None:
@@ -127,7 +103,9 @@ def write_copy(chapters: list[Chapter], out: Path) -> None:
     files = {f"notebooks/{chapter.path.name}": student_notebook(chapter, names) for chapter in chapters}
     listed = "\n".join(f"- [{chapter.title}](notebooks/{chapter.path.name})" for chapter in chapters)
     title = "The chapter to work on" if len(chapters) == 1 else "The chapters to work on"
-    files["README.md"] = _README.format(title=title, chapters=listed)
+    files["README.md"] = (
+        Path(__file__).with_name("handout.md").read_text(encoding="utf-8").format(title=title, chapters=listed)
+    )
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())}
     files[MANIFEST] = json.dumps({"schema": 1, "files": digests}, indent=1) + "\n"
     out = Path(os.path.abspath(out))

@@ -17,11 +17,13 @@ class Plan:
         points: for each exercise the places where it is tried, best first: how many pieces come before, and the
             expression that gives the answer. Empty: there is no answer anywhere.
         untouched: exercises whose answer is the chapter's stub.
+        covered: those among them that have an answer, before the stub that takes its place.
     """
 
     sources: list[str]
     points: dict[str, list[tuple[int, str]]]
     untouched: set[str]
+    covered: set[str]
 
 
 def make_plan(original: list[str], student: list[str], exercises: list[Exercise]) -> Plan:
@@ -52,12 +54,15 @@ def make_plan(original: list[str], student: list[str], exercises: list[Exercise]
             parts = _statements(source) if unchanged else [source]
             sources += parts
             own += [not unchanged] * len(parts)
-    points, untouched = {}, set()
+    points, untouched, covered = {}, set(), set()
+    given = [bound_and_free(source)[0] if mine else set() for source, mine in zip(sources, own)]
     for exercise in exercises:
         points[exercise.exercise] = tried = _points(sources, exercise)
         if tried and all(not _depends_on(sources, own, *point) for point in tried):
             untouched.add(exercise.exercise)
-    return Plan(sources, points, untouched)
+            if any(exercise.name in names for names in given):
+                covered.add(exercise.exercise)
+    return Plan(sources, points, untouched, covered)
 
 
 def _key(source: str) -> str:
