@@ -53,16 +53,17 @@ def plan_of(folder: Path):
     return Sweep(options)
 
 
-def sweep_seconds(client, plan, points: list[tuple], threads: int, journal_file: Path) -> tuple[float, float]:
+def sweep_seconds(client, plan, points: list, threads: int, journal_file: Path) -> tuple[float, float]:
     """Run points with their journal on warm workers; return a run's wall time and this process's processor time."""
     from tutorial_lib.course.sweep.cluster import forget_everywhere, run_all
     from tutorial_lib.course.sweep.journal import Journal
+    from tutorial_lib.course.sweep.program import Point
 
     job, warm = plan.job(threads=1), set()
 
     def until_warm():
         while len(warm) < threads:
-            yield ("own", 0, 0, 0, {})
+            yield Point("own", 0, 0, 0, {})
 
     # The first runs load the chapter: on every worker, before the clock starts.
     for rows in run_all(client, job, until_warm(), threads=threads):
@@ -155,6 +156,7 @@ def table_cost(folder: Path, journal_file: Path, count: int = 20_000) -> tuple[f
 def main(runs: int = RUNS, works: int = WORKS, seconds: float = SECONDS) -> None:
     """Measure and print."""
     from tutorial_lib.course.sweep.cluster import ask_for_calls, connect
+    from tutorial_lib.course.sweep.program import Point
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -168,7 +170,7 @@ def main(runs: int = RUNS, works: int = WORKS, seconds: float = SECONDS) -> None
             with connect(None, workers=workers) as client:
                 up = time.perf_counter() - start
                 loading = ask_for_calls(client, plan.job(threads=1), "own")["seconds"]
-                points = [("own", 0, 0, seed, {}) for seed in range(runs)]
+                points = [Point("own", 0, 0, seed, {}) for seed in range(runs)]
                 ours, used = sweep_seconds(client, plan, points, workers, folder / f"rows{workers}.jsonl")
                 bare, bare_used = bare_seconds(client, runs)
                 costs[workers] = ours, used

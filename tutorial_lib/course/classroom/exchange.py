@@ -1,222 +1,33 @@
 """Lets a check in one process try an answer that lives in another.
 
 A student's function stays in the kernel where the student's code has run. The check runs in the grader's process,
-which that code never reaches: it sends arguments and gets values back. So whatever the code has put in the place of
-``check``, of ``torch.allclose`` or of a built-in, the answer counts only if the values are right.
+which that code never reaches: it sends arguments and gets values back (:mod:`tutorial_lib.course.classroom.codec`). So
+whatever the code has put in the place of ``check``, of ``torch.allclose`` or of a built-in, the answer counts only if
+the values are right.
 
-What travels is plain data, read without pickle: numbers, texts, lists, tuples, dicts, sets, NumPy arrays, tensors and
-the state of random generators. A function travels as a number by which the other side calls it; anything else as a
-name, equal to nothing. Arguments that the function changes in place are changed on the checking side too, and
-gradients flow through a call to the tensor arguments that ask for them.
+Arguments that the function changes in place are changed on the checking side too, and gradients flow through a call to
+the tensor arguments that ask for them.
 """
 
-import base64
 import builtins
 import io
 import json
 import os
-import random
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+from tutorial_lib.course.classroom.codec import Codec, change, in_words, mutable_parts, remote_outputs
 
 MAX_MESSAGE = 64 * 2**20
 MAX_TEXT = 2000
-_PLAIN = (bool, int, float, str)
-_MUTABLE = ("list", "dict", "set", "array", "tensor", "random", "generator", "rng")
-_DTYPES = {
-    "bool",
-    "uint8",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "float16",
-    "bfloat16",
-    "float32",
-    "float64",
-    "complex64",
-    "complex128",
-}
 
 
 class Gone(BaseException):
     """The other side does not answer any more; no check can take this for a wrong answer."""
-
-
-class Opaque:
-    """Something that cannot travel: only what it is called is known, and it equals nothing."""
-
-    def __init__(self, text: str):
-        self._text = text
-
-    def __repr__(self) -> str:
-        return self._text
-
-    __hash__ = object.__hash__
-
-    def __eq__(self, other) -> bool:
-        return False
-
-
-class _Codec:
-    """Turns values into JSON data and back; functions get a number, under which this side keeps them."""
-
-    def __init__(self, remote: Callable[[int, str], Any]):
-        self.functions: list[Callable] = []
-        self.remote = remote
-
-    def encode(self, value: Any, tracked: list | None = None) -> Any:
-        kind = type(value)
-        if value is None or kind in _PLAIN:
-            return value
-        if value is Ellipsis:
-            return {"t": "ellipsis"}
-        if (coded := self._numpy(value) or self._torch(value, tracked)) is not None:
-            return coded
-        if isinstance(value, bool | int | float | str):
-            return next(base(value) for base in _PLAIN if isinstance(value, base))
-        for base, name in ((list, "list"), (tuple, "tuple"), (set, "set"), (frozenset, "set")):
-            if isinstance(value, base):
-                return {"t": name, "v": [self.encode(part, tracked) for part in value]}
-        if isinstance(value, dict):
-            return {"t": "dict", "v": [[self.encode(key), self.encode(part, tracked)] for key, part in value.items()]}
-        if isinstance(value, complex):
-            return {"t": "complex", "v": [value.real, value.imag]}
-        if isinstance(value, range | slice):
-            return {"t": kind.__name__, "v": [self.encode(part) for part in (value.start, value.stop, value.step)]}
-        if isinstance(value, random.Random):
-            return {"t": "random", "v": self.encode(value.getstate())}
-        if callable(value):
-            self.functions.append(value)
-            return {"t": "function", "v": len(self.functions) - 1, "name": str(getattr(value, "__name__", ""))[:80]}
-        return {"t": "opaque", "v": _safe(repr, value)[:300]}
-
-    def _numpy(self, value: Any) -> dict | None:
-        numpy = sys.modules.get("numpy")
-        if numpy is None:
-            return None
-        if isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in "biufcUS":
-            name = "array" if isinstance(value, numpy.ndarray) else "scalar"
-            data = numpy.ascontiguousarray(value).tobytes()
-            return {"t": name, "dtype": value.dtype.str, "shape": list(value.shape), "v": _pack(data)}
-        if isinstance(value, numpy.random.Generator):
-            state = value.bit_generator.state
-            return {"t": "rng", "v": self.encode(state)}
-        return None
-
-    def _torch(self, value: Any, tracked: list | None) -> dict | None:
-        torch = sys.modules.get("torch")
-        if torch is None:
-            return None
-        if isinstance(value, torch.Generator):
-            return {"t": "generator", "v": self.encode(value.get_state())}
-        if not isinstance(value, torch.Tensor):
-            return None
-        flat = value.detach().cpu().contiguous().reshape(-1)
-        data = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
-        coded = {
-            "t": "tensor",
-            "dtype": str(value.dtype).removeprefix("torch."),
-            "shape": list(value.shape),
-            "v": _pack(data),
-        }
-        if tracked is not None and value.requires_grad:
-            tracked.append(value)
-            coded["grad"] = len(tracked) - 1
-        return coded
-
-    def decode(self, coded: Any, tracked: dict | list | None = None) -> Any:
-        if coded is None or type(coded) in _PLAIN:
-            return coded
-        kind, value = coded["t"], coded.get("v")
-        if kind in ("list", "tuple", "set"):
-            return {"list": list, "tuple": tuple, "set": set}[kind](self.decode(part, tracked) for part in value)
-        if kind == "dict":
-            return {self.decode(key): self.decode(part, tracked) for key, part in value}
-        if kind == "ellipsis":
-            return Ellipsis
-        if kind == "complex":
-            return complex(*value)
-        if kind in ("range", "slice"):
-            return {"range": range, "slice": slice}[kind](*(self.decode(part) for part in value))
-        if kind == "random":
-            generator = random.Random()
-            generator.setstate(self.decode(value))
-            return generator
-        if kind == "function":
-            return self.remote(int(value), str(coded.get("name", "")))
-        if kind == "opaque":
-            return Opaque(str(value))
-        return self._decode_numbers(kind, coded, tracked)
-
-    def _decode_numbers(self, kind: str, coded: dict, tracked: dict | list | None) -> Any:
-        import numpy
-
-        if kind in ("array", "scalar"):
-            array = numpy.frombuffer(base64.b64decode(coded["v"]), dtype=numpy.dtype(coded["dtype"]))
-            array = array.reshape(coded["shape"]).copy()
-            return array if kind == "array" else array[()]
-        if kind == "rng":
-            state = self.decode(coded["v"])
-            names = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
-            if state["bit_generator"] not in names:
-                raise ValueError(f"no such generator: {state['bit_generator']!r}")
-            source = getattr(numpy.random, state["bit_generator"])()
-            source.state = state
-            return numpy.random.Generator(source)
-        import torch
-
-        if kind == "generator":
-            return torch.Generator().set_state(self.decode(coded["v"]))
-        if kind != "tensor" or coded["dtype"] not in _DTYPES:
-            raise ValueError(f"cannot read {kind!r}")
-        data = bytearray(base64.b64decode(coded["v"]))
-        dtype = getattr(torch, coded["dtype"])
-        tensor = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
-        tensor = tensor.reshape(coded["shape"]).clone()
-        if "grad" in coded and isinstance(tracked, dict):
-            return tracked[coded["grad"]]
-        if "grad" in coded and tracked is not None:
-            tracked.append(tensor.requires_grad_())
-        return tensor
-
-
-def _pack(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _safe(function: Callable[[Any], str], value: Any) -> str:
-    try:
-        return str(function(value))
-    except Exception:
-        return f"<{type(value).__name__}>"
-
-
-def _mutable_parts(values: list) -> list:
-    return [part if isinstance(part, dict) and part.get("t") in _MUTABLE else None for part in values]
-
-
-def _change(old: Any, new: Any) -> None:
-    """Make ``old`` hold what ``new`` holds, in place, where both are of one kind and shape."""
-    if isinstance(old, list):
-        old[:] = new
-    elif isinstance(old, dict | set):
-        old.clear()
-        old.update(new)
-    elif isinstance(old, random.Random):
-        old.setstate(new.getstate())
-    elif hasattr(old, "bit_generator"):
-        old.bit_generator.state = new.bit_generator.state
-    elif hasattr(old, "set_state"):
-        old.set_state(new.get_state())
-    elif old.shape == new.shape and old.dtype == new.dtype:
-        if hasattr(old, "detach"):
-            old.detach().copy_(new.detach())
-        else:
-            old[...] = new
 
 
 class _End:
@@ -271,7 +82,7 @@ def serve(descriptor: int, make: Callable[[], Any]) -> None:
 
             return function
 
-        codec = _Codec(remote)
+        codec = Codec(remote)
         graphs: list[tuple[list, list]] = []
         with suppress(Gone):
             _reply(end, lambda: {"is": "answer", "value": codec.encode(make())})
@@ -294,28 +105,28 @@ def _reply(end: _End, make: Callable[[], dict]) -> None:
 
 def _report(error: BaseException) -> dict:
     frames = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in frames if frame.filename != __file__] or frames
+    frames = [frame for frame in frames if Path(frame.filename).parent != Path(__file__).parent] or frames
     last = frames[-1] if frames else None
     return {
         "is": "raise",
         "type": type(error).__name__[:80],
         "bases": [base.__name__ for base in type(error).__mro__],
-        "text": _safe(str, error)[:MAX_TEXT],
+        "text": in_words(str, error)[:MAX_TEXT],
         "number": last.lineno if last else 0,
         "line": (last.line or "…")[:300] if last else "…",
     }
 
 
-def _call(codec: _Codec, request: dict, graphs: list) -> dict:
+def _call(codec: Codec, request: dict, graphs: list) -> dict:
     inputs: list = []
     args = [codec.decode(part, inputs) for part in request["args"]]
     kwargs = {name: codec.decode(part, inputs) for name, part in request["kwargs"].items()}
-    before = _mutable_parts([codec.encode(value) for value in (*args, *kwargs.values())])
+    before = mutable_parts([codec.encode(value) for value in (*args, *kwargs.values())])
     # What the check marked as asking for gradients are leaves here as they are there.
     result = codec.functions[request["f"]](*args, **kwargs)
     outputs: list = []
     message = {"is": "return", "value": codec.encode(result, outputs if inputs else None)}
-    after = _mutable_parts([codec.encode(value) for value in (*args, *kwargs.values())])
+    after = mutable_parts([codec.encode(value) for value in (*args, *kwargs.values())])
     message["after"] = [new if new != old else None for old, new in zip(before, after)]
     if outputs:
         graphs.append((inputs, outputs))
@@ -323,7 +134,7 @@ def _call(codec: _Codec, request: dict, graphs: list) -> dict:
     return message
 
 
-def _gradient(codec: _Codec, request: dict, graphs: list) -> dict:
+def _gradient(codec: Codec, request: dict, graphs: list) -> dict:
     import torch
 
     inputs, outputs = graphs[request["graph"]]
@@ -355,7 +166,7 @@ class Asker:
 
     def __init__(self, connection, waiting: Callable[[], bool]):
         self.end = _End(connection, waiting)
-        self.codec = _Codec(self._function)
+        self.codec = Codec(self._function)
         self.raised: tuple[str, str, int, str] | None = None
 
     def answer(self) -> Any:
@@ -393,7 +204,7 @@ class Asker:
         for old, new in zip((*args, *kwargs.values()), after if isinstance(after, list) else []):
             if new is not None:
                 with suppress(TypeError, ValueError, AttributeError, RuntimeError):
-                    _change(old, self.codec.decode(new))
+                    change(old, self.codec.decode(new))
         tracked: dict = {}
         if inputs and "graph" in reply:
             tracked = self._graph(reply, inputs)
@@ -402,8 +213,7 @@ class Asker:
     def _graph(self, reply: dict, inputs: list) -> dict:
         import torch
 
-        found: dict = {}
-        _collect(self.codec, reply["value"], found)
+        found = remote_outputs(self.codec, reply["value"])
         numbers = sorted(found)
 
         class Remote(torch.autograd.Function):
@@ -459,17 +269,6 @@ class Asker:
         # Every text is passed on as it is: KeyError would quote it, UnicodeDecodeError wants five arguments.
         kind = type(name if name.isidentifier() else "Error", (base,), {"__str__": lambda self: text})
         return kind.__new__(kind)
-
-
-def _collect(codec: _Codec, coded: Any, found: dict) -> None:
-    if isinstance(coded, dict):
-        if coded.get("t") == "tensor" and "grad" in coded:
-            found[coded["grad"]] = codec.decode({key: part for key, part in coded.items() if key != "grad"})
-        else:
-            _collect(codec, coded.get("v"), found)
-    elif isinstance(coded, list):
-        for part in coded:
-            _collect(codec, part, found)
 
 
 # --- before the student's code runs ----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ was. The chapter's text is the result of one small task that all others depend o
 and makes it again where a worker took it down.
 """
 
+import importlib.metadata
 import itertools
 import logging
 import os
@@ -14,18 +15,36 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from tutorial_lib.course.catalogue import CourseError
-from tutorial_lib.course.sweep.experimenter import Experimenter, Stopped, installed
-from tutorial_lib.course.sweep.program import Program
+from tutorial_lib.course.sweep.experimenter import Experimenter, Stopped
+from tutorial_lib.course.sweep.program import Job, Point
 
 #: How long to look for a scheduler.
 CONNECT = "20s"
 #: The experimenters of this worker process, by sweep: all, and the idle ones. They outlive a task, and no other place
 #: in a worker does.
-_POOLS: dict[str, tuple[set[Experimenter], list[Experimenter]]] = {}
+_POOLS: dict[str, "_Pool"] = {}
+#: The measured part of a run's row.
+_NOTHING = {
+    "scores": {},
+    "error": None,
+    "seconds": None,
+    "started": None,
+    "pid": None,
+    "host": None,
+    "worker": None,
+    "versions": {},
+}
+
+
+@dataclass
+class _Pool:
+    every: set[Experimenter] = field(default_factory=set)
+    idle: list[Experimenter] = field(default_factory=list)
 
 
 class SchedulerLost(Exception):
@@ -49,90 +68,86 @@ def identity() -> dict[str, str]:
     return {"host": socket.gethostname(), "package": __version__, "source": source_hash(PACKAGE)}
 
 
-def prepare(job: dict) -> dict:
+def prepare(job: Job) -> Job:
     """Return the job as it is: the task whose result every worker keeps."""
     return job
 
 
-def describe(job: dict, name: str) -> dict:
+def describe(job: Job, name: str) -> dict:
     """Load an experiment on this worker: its calls of ``compare``, versions, and the seconds that it took."""
     with _experimenter(job) as experimenter:
         return _load(experimenter, job, name)
 
 
-def run_one(point: tuple, job: dict) -> dict:
+def run_one(point: Point, job: Job) -> dict:
     """Run one point of the grid on this worker and return its row's measured part. A failing run is a row too.
 
     Args:
-        point: parameter set, call, method (its place in the call), seed, settings.
+        point: what to run.
         job: from ``prepare``.
 
     Raises:
         WorkerUnfit: if the worker, not the run, is at fault.
     """
-    name, call, method, seed, settings = point
-    began = time.time()
     with _experimenter(job) as experimenter:
-        versions = _load(experimenter, job, name)["versions"]
-        start = time.perf_counter()
+        versions = _load(experimenter, job, point.base)["versions"]
+        started, start = time.time(), time.perf_counter()
         try:
-            answer = experimenter.run(name, call, method, seed, settings, timeout=job["timeout"])
-            status = "failed" if "error" in answer else "ok"
+            answer = experimenter.run(
+                point.base, point.call, point.method, point.seed, point.settings, timeout=job.timeout
+            )
+            answer["status"] = "failed" if "error" in answer else "ok"
         except Stopped as stopped:
-            status, began = stopped.how, time.time()
             answer = {
-                "error": {"type": stopped.how, "message": stopped.message, "traceback": ""},
+                "status": stopped.how,
+                "error": _error(stopped.how, stopped.message),
                 "seconds": time.perf_counter() - start,
-                "started": began - (time.perf_counter() - start),
+                "started": started,
                 "pid": experimenter.process.pid,
             }
-    return {
-        "status": status,
-        "scores": answer.get("scores", {}),
-        "error": answer.get("error"),
-        "seconds": round(answer["seconds"], 6),
-        "started": round(answer["started"], 3),
-        "pid": answer["pid"],
-        "host": identity()["host"],
-        "worker": _address(),
-        "versions": versions,
-    }
+    answer |= {"seconds": round(answer["seconds"], 6), "started": round(answer["started"], 3), "versions": versions}
+    return {**_NOTHING, "host": identity()["host"], "worker": _address(), **answer}
+
+
+def _error(how: str, message: str) -> dict[str, str]:
+    return {"type": how, "message": message, "traceback": ""}
 
 
 @contextmanager
-def _experimenter(job: dict) -> Iterator[Experimenter]:
-    if identity()["source"] != job["source"]:
-        ours, theirs = job["source"][:12], identity()["source"][:12]
+def _experimenter(job: Job) -> Iterator[Experimenter]:
+    if identity()["source"] != job.source:
+        ours, theirs = job.source[:12], identity()["source"][:12]
         raise WorkerUnfit(
             f"worker {_address()} on {identity()['host']} has other sources of tutorial-lib ({theirs}) "
             f"than this client ({ours}): install the same there, or start again if they were edited"
         )
-    every, idle = _POOLS.setdefault(job["id"], (set(), []))
+    pool = _POOLS.setdefault(job.id, _Pool())
     experimenter = None
+    # Another thread of this worker may take the last one at any time.
     with suppress(IndexError):
-        while experimenter is None or experimenter.process.poll() is not None:
-            experimenter = idle.pop()
-    if experimenter is None or experimenter.process.poll() is not None:
-        experimenter = Experimenter(Program(**job["program"]), threads=job["threads"])
-    every.add(experimenter)
+        while experimenter is None or not experimenter.alive:
+            experimenter = pool.idle.pop()
+    if experimenter is None or not experimenter.alive:
+        experimenter = Experimenter(job.program, threads=job.threads)
+    pool.every.add(experimenter)
     keep = False
     try:
         yield experimenter
-        keep = not experimenter.full and experimenter.process.poll() is None and job["id"] in _POOLS
+        keep = not experimenter.full and experimenter.alive and job.id in _POOLS
     finally:
         if keep:
-            idle.append(experimenter)
+            pool.idle.append(experimenter)
         else:
-            every.discard(experimenter)
+            pool.every.discard(experimenter)
             experimenter.close()
 
 
-def _load(experimenter: Experimenter, job: dict, name: str) -> dict:
+def _load(experimenter: Experimenter, job: Job, name: str) -> dict:
     try:
-        return experimenter.load(name, job["sets"][name])
+        return experimenter.load(name, job.sets[name])
     except Stopped as stopped:
         raise WorkerUnfit(
-            f"chapter {job['program']['chapter']} cannot be loaded on {identity()['host']}: {stopped.message}"
+            f"chapter {job.program.chapter} cannot be loaded on {identity()['host']}: {stopped.message}"
         ) from None
 
 
@@ -143,7 +158,7 @@ def dask_setup(worker) -> None:
 
 def forget(sweep: str) -> None:
     """End a sweep's experimenters on this worker, also those at work."""
-    for experimenter in _POOLS.pop(sweep, (set(), []))[0]:
+    for experimenter in _POOLS.pop(sweep, _Pool()).every:
         experimenter.close()
 
 
@@ -158,7 +173,12 @@ def _address() -> str:
 
 def check_installed() -> None:
     """Raise a CourseError if what a sweep needs is not installed."""
-    missing = [name for name in ("distributed", "pyarrow") if installed(name) == "missing"]
+    missing = []
+    for name in ("distributed", "pyarrow"):
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
     if missing:
         raise CourseError(
             f'a sweep needs {" and ".join(missing)}, not installed here: pip install -e ".[course,cluster]"'
@@ -279,7 +299,7 @@ def check_workers(client, addresses: Iterable[str] | None = None) -> list[dict]:
     return list(found.values())
 
 
-def ask_for_calls(client, job: dict, name: str) -> dict:
+def ask_for_calls(client, job: Job, name: str) -> dict:
     """Have a worker load an experiment, and return what it says of it.
 
     Raises:
@@ -303,7 +323,7 @@ def ask_for_calls(client, job: dict, name: str) -> dict:
         raise
 
 
-def run_all(client, job: dict, points: Iterable[tuple], *, threads: int) -> Iterator[list[tuple[int, dict]] | None]:
+def run_all(client, job: Job, points: Iterable[Point], *, threads: int) -> Iterator[list[tuple[int, dict]] | None]:
     """Run points of a grid, a bounded number at a time.
 
     Args:
@@ -368,11 +388,11 @@ def run_all(client, job: dict, points: Iterable[tuple], *, threads: int) -> Iter
                 client.cancel([future for _, future in waiting.values()], force=True)
 
 
-def forget_everywhere(client, job: dict) -> None:
+def forget_everywhere(client, job: Job) -> None:
     """End a sweep's experimenters on all workers."""
     with suppress(Exception):
         if alive(client):
-            client.run(forget, job["id"], on_error="ignore")
+            client.run(forget, job.id, on_error="ignore")
 
 
 def _row(future, result) -> dict:
@@ -384,20 +404,7 @@ def _row(future, result) -> dict:
         raise SchedulerLost
     error = future.exception()
     if isinstance(error, KilledWorker):
-        return _killed(error)
+        address = error.last_worker.address
+        message = f"the worker died each time it was on this run, last {address}"
+        return {**_NOTHING, "status": "killed", "error": _error("killed", message), "worker": address}
     raise error if isinstance(error, WorkerUnfit) else WorkerUnfit(f"a worker failed: {type(error).__name__}: {error}")
-
-
-def _killed(error) -> dict:
-    message = f"the worker died each time it was on this run, last {error.last_worker.address}"
-    return {
-        "status": "killed",
-        "scores": {},
-        "error": {"type": "killed", "message": message, "traceback": ""},
-        "seconds": None,
-        "started": None,
-        "pid": None,
-        "host": None,
-        "worker": error.last_worker.address,
-        "versions": {},
-    }

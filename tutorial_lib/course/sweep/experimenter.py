@@ -1,8 +1,6 @@
 """The other end of the line to an experiment's process (:mod:`tutorial_lib.course.sweep.experiment`)."""
 
 import base64
-import importlib.metadata
-import importlib.util
 import json
 import os
 import pickle
@@ -66,6 +64,11 @@ class Experimenter:
             with suppress(ValueError):
                 self.answers.put(json.loads(line))
         self.answers.put(None)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process has not ended yet."""
+        return self.process.poll() is None
 
     def load(self, name: str, parameters: dict[str, Any]) -> dict:
         """Have the experiment loaded with these parameters, unless it is: its calls, versions and seconds.
@@ -132,15 +135,3 @@ class Experimenter:
             self.process.wait(timeout=10)
         with suppress(OSError):
             self.said.close()
-
-
-def installed(name: str) -> str:
-    """Return the version of an installed distribution, or ``missing``.
-
-    >>> installed("no such package")
-    'missing'
-    """
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "missing"

@@ -35,16 +35,19 @@ import re
 import shlex
 import sys
 import time
+from collections import Counter as Counts
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tutorial_lib.course.catalogue import Chapter, CourseError, find_notebooks, parse_value, select
 from tutorial_lib.course.files import read_json
 from tutorial_lib.course.sweep.journal import Journal, store
+from tutorial_lib.course.sweep.program import Job, Point, read_program
 
 
 def add_sweep(parser) -> None:
@@ -156,6 +159,33 @@ def sweep(options) -> int:
     return 1
 
 
+class Run(NamedTuple):
+    """One run of the grid: its key, what a worker is told, and what is stored of it before it runs."""
+
+    key: str
+    point: Point
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The runs of one method with one set of parameters and settings: they differ in their seed."""
+
+    base: str
+    call: int
+    number: int
+    method: Any
+    settings: dict[str, Any]
+    full: dict[str, Any]
+    start: str
+    seeds: list[int]
+
+    def run(self, seed: int) -> Run:
+        key = hashlib.sha256(f"{self.start}/{json.dumps(self.method)}/{seed}".encode()).hexdigest()[:32]
+        about = {"key": key, "base": self.base, "settings": self.full, "method": self.method, "seed": seed}
+        return Run(key, Point(self.base, self.call, self.number, seed, self.settings), about)
+
+
 class Sweep:
     """One sweep, from what was asked to what is stored.
 
@@ -169,7 +199,6 @@ class Sweep:
     def __init__(self, options):
         from tutorial_lib.course.keys import quoted_results, source_hash
         from tutorial_lib.course.machine import PACKAGE
-        from tutorial_lib.course.sweep.program import read_program
 
         notebooks = options.notebooks or find_notebooks()
         self.options = options
@@ -216,8 +245,8 @@ class Sweep:
 
     # --- the grid ---
 
-    def points(self, described: dict[str, dict]) -> Iterator[tuple[str, tuple, dict]]:
-        """Yield every run of the grid once: its key, what a worker needs to know, and what the table says of it.
+    def points(self, described: dict[str, dict]) -> Iterator[Run]:
+        """Yield every run of the grid once.
 
         Args:
             described: by parameter set, what ``experiment.load`` found.
@@ -239,29 +268,26 @@ class Sweep:
         methods = list(dict.fromkeys(method for _, _, call in calls for method in call["methods"]))
         chosen = set(_pick(self.options.methods, methods, self.chapter.name)) if self.options.methods else set(methods)
         combinations = [dict(zip(values, point)) for point in itertools.product(*values.values())]
-        runs: list[tuple] = []
+        lines = []
         for base, place, call in calls:
             if all(name in call["takes"] or call["more"] for name in swept):
                 for settings in combinations:
                     full = call["fixed"] | settings
                     start = _hash([base, call["run"], call["which"], full])
-                    for number, method in enumerate(call["methods"]):
-                        if method in chosen:
-                            runs.append((base, place, number, method, settings, full, start, call["seeds"]))
-        seeds = self.options.seeds or sorted({seed for run in runs for seed in run[-1]})
+                    lines += [
+                        _Line(base, place, number, method, settings, full, start, call["seeds"])
+                        for number, method in enumerate(call["methods"])
+                        if method in chosen
+                    ]
+        seeds = self.options.seeds or sorted({seed for line in lines for seed in line.seeds})
         seen = set()
         # Seeds outermost: what is there at any time can be compared in pairs.
         for seed in seeds:
-            for base, place, number, method, settings, full, start, own in runs:
-                key = hashlib.sha256(f"{start}/{json.dumps(method)}/{seed}".encode()).hexdigest()[:32]
-                if key in seen or not (self.options.seeds or seed in own):
-                    continue
-                seen.add(key)
-                yield (
-                    key,
-                    (base, place, number, seed, settings),
-                    {"key": key, "base": base, "settings": full, "method": method, "seed": seed},
-                )
+            for line in lines:
+                run = line.run(seed)
+                if run.key not in seen and (self.options.seeds or seed in line.seeds):
+                    seen.add(run.key)
+                    yield run
 
     def _takes(self, calls: list[tuple]) -> str:
         settings: dict[str, dict] = {}
@@ -274,16 +300,9 @@ class Sweep:
 
     # --- doing it ---
 
-    def job(self, *, threads: int | None) -> dict:
-        """Return what a worker needs to know besides the point: see ``tutorial_lib.course.sweep.cluster.run_one``."""
-        return {
-            "id": os.urandom(6).hex(),
-            "source": self.source,
-            "timeout": self.options.timeout,
-            "threads": threads,
-            "program": asdict(self.program),
-            "sets": self.changed,
-        }
+    def job(self, *, threads: int | None) -> Job:
+        """Return what a worker needs to know besides the point."""
+        return Job(os.urandom(6).hex(), self.source, self.options.timeout, threads, self.program, self.changed)
 
     def run(self) -> int:
         """Run what is missing and write the results."""
@@ -306,44 +325,37 @@ class Sweep:
         # On a cluster that others have started, its own settings say how many threads a run may take.
         job = self.job(threads=None if options.scheduler else max(1, cores() // count))
         with ExitStack() as stack:
-            client = None
 
-            def cluster():
-                nonlocal client
-                if client is None:
-                    client = stack.enter_context(connect(options.scheduler, workers=count))
-                    stack.callback(forget_everywhere, client, job)
-                    self.threads = sum(wait_for_a_worker(client, _say).values())
-                    check_workers(client)
-                return client
+            @cache
+            def cluster() -> tuple[Any, int]:
+                client = stack.enter_context(connect(options.scheduler, workers=count))
+                stack.callback(forget_everywhere, client, job)
+                threads = sum(wait_for_a_worker(client, _say).values())
+                check_workers(client)
+                return client, threads
 
             for base in self.sets:
                 if base not in described:
                     where = options.scheduler or f"{count} worker{'s' * (count > 1)} on this machine"
                     _say(f"{self.chapter.name}: loading the experiment {self.program.experiment!r} ({where})")
-                    described[base] = ask_for_calls(cluster(), job, base)
-            points = list(self.points(described))
-            if not points:
+                    described[base] = ask_for_calls(cluster()[0], job, base)
+            runs = list(self.points(described))
+            if not runs:
                 raise CourseError(f"nothing to run: no method of chapter {self.chapter.name} takes part")
             stack.callback(open_folder(self.out, inside=(), mark="sweep.json", what="sweep").release)
             journal = stack.enter_context(Journal(self.out / "rows.jsonl"))
-            todo = [
-                point
-                for point in points
-                if options.fresh
-                or point[0] not in journal.status
-                or (options.retry_failed and journal.status[point[0]] != "ok")
-            ]
-            bad = sum(journal.status.get(point[0], "ok") != "ok" for point in points)
-            _say(self._plan(points, todo, bad))
+            again = {key for key, status in journal.status.items() if status != "ok"} if options.retry_failed else set()
+            there = set() if options.fresh else journal.status.keys() - again
+            todo = [run for run in runs if run.key not in there]
+            _say(self._plan(runs, todo, bad=sum(journal.status.get(run.key, "ok") != "ok" for run in runs)))
             summary = {
                 "schema": 1,
                 "chapter": self.chapter.name,
                 "experiment": self.program.experiment,
                 "command": shlex.join(["tutorial", *sys.argv[1:]]),
                 "asked": self.asked,
-                "runs": len(points),
-                "there": len(points) - len(todo),
+                "runs": len(runs),
+                "there": len(runs) - len(todo),
                 "source": self.source,
                 "described": described,
                 "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
@@ -351,51 +363,46 @@ class Sweep:
             store(self.out / "sweep.json", json.dumps(summary, indent=1))
             try:
                 if todo:
-                    cluster()
+                    client, threads = cluster()
                     counter = stack.enter_context(Counter(len(todo), sys.stdout))
-                    for rows in run_all(client, job, (point[1] for point in todo), threads=self.threads):
+                    for rows in run_all(client, job, (run.point for run in todo), threads=threads):
                         for place, result in rows or ():
-                            _, point, about = todo[place]
-                            journal.add(
-                                {**about, "parameters": self.sets[point[0]], "source": self.source[:12]} | result
-                            )
+                            run = todo[place]
+                            known = {"parameters": self.sets[run.point.base], "source": self.source[:12]}
+                            journal.add(run.about | known | result)
                             counter.count(result["status"], result["worker"])
                         journal.write()
                         counter.tick()
             finally:
                 journal.write(now=True)
                 # Also of what was ended before its time there is a table.
-                summary |= self._finish(journal, points, started)
+                summary |= self._finish(journal, runs, started)
                 store(self.out / "sweep.json", json.dumps(summary, indent=1))
-        return self._report(summary, points, journal)
+        return self._report(summary, runs, journal)
 
-    def _plan(self, points: list, todo: list, bad: int) -> str:
+    def _plan(self, runs: list[Run], todo: list[Run], *, bad: int) -> str:
         def values(what) -> list:
-            return list(dict.fromkeys(json.dumps(what(about)) for _, _, about in points))
+            return list(dict.fromkeys(json.dumps(what(run.about)) for run in runs))
 
         parts = [f"{len(values(lambda about: about['method']))} methods"]
         for name, texts in self.asked.items():
             parts.append(f"{name} {', '.join(texts)}")
         parts.append(f"{len(values(lambda about: about['seed']))} seeds")
-        there = len(points) - len(todo)
+        there = len(runs) - len(todo)
         failed = ""
         if bad and not self.options.retry_failed:
             failed = f" ({bad} of them failed; --retry-failed runs those again)"
         return (
-            f"{self.chapter.name}: {' × '.join(parts)}: {len(points)} runs; {there} are there{failed}, "
-            f"{len(todo)} to do"
+            f"{self.chapter.name}: {' × '.join(parts)}: {len(runs)} runs; {there} are there{failed}, {len(todo)} to do"
         )
 
-    def _finish(self, journal, points: list, started: float) -> dict:
+    def _finish(self, journal: Journal, runs: list[Run], started: float) -> dict:
         from tutorial_lib.course.sweep.table import write_results
 
-        keys = {key for key, _, _ in points}
-        counts: dict[str, int] = {}
-        for key in keys & journal.status.keys():
-            counts[journal.status[key]] = counts.get(journal.status[key], 0) + 1
-        done = sum(counts.values())
+        counts = Counts(journal.status[run.key] for run in runs if run.key in journal.status)
+        done = counts.total()
         swept = [name for name, texts in self.asked.items() if len(texts) > 1]
-        methods = list(dict.fromkeys(about["method"] for _, _, about in points))
+        methods = list(dict.fromkeys(run.about["method"] for run in runs))
         stored = journal.read()
         # Taken once for each set of parameters: with real data it looks at every prepared file.
         current = {
@@ -407,29 +414,24 @@ class Sweep:
             title = f"{self.chapter.title}: {self.program.experiment}"
             write_results(self.out, rows, methods=methods, swept=swept, title=title)
         return {
-            "complete": done == len(keys),
+            "complete": done == len(runs),
             "done": done,
-            "counts": counts,
+            "counts": dict(counts),
             "rows": len(rows),
             "rows_of_other_programs": len(stored) - len(rows),
             "seconds": round(time.time() - started, 3),
         }
 
-    def _report(self, summary: dict, points: list, journal) -> int:
+    def _report(self, summary: dict, runs: list[Run], journal: Journal) -> int:
         counts = summary["counts"]
         bad = {status: number for status, number in counts.items() if status != "ok"}
-        line = f"{counts.get('ok', 0)} of {len(points)} runs went well"
+        line = f"{counts.get('ok', 0)} of {len(runs)} runs went well"
         if bad:
             line += "; " + ", ".join(f"{number} {status}" for status, number in bad.items())
-        print(
-            line
-            + (
-                f"; {summary['rows_of_other_programs']} rows of other versions stay in the journal only"
-                if summary["rows_of_other_programs"]
-                else ""
-            )
-        )
-        keys = {point[0] for point in points}
+        if summary["rows_of_other_programs"]:
+            line += f"; {summary['rows_of_other_programs']} rows of other versions stay in the journal only"
+        print(line)
+        keys = {run.key for run in runs}
         shown: dict[str, list] = {}
         for row in journal.read() if bad else ():
             if row["key"] in keys and row["status"] != "ok":

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from tutorial_lib.course.catalogue import Chapter, CourseError
 from tutorial_lib.course.cells import needed
@@ -32,6 +33,46 @@ class Program:
     def key(self) -> str:
         """Return the hash of what would be executed."""
         return hashlib.sha256(json.dumps([self.sources, self.parameters]).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One run of an experiment.
+
+    Attributes:
+        base: the set of parameters, by the name under which the job holds it.
+        call: which call of ``compare``.
+        method: its place among the call's methods.
+        seed: the seed.
+        settings: those that differ from the call's own.
+    """
+
+    base: str
+    call: int
+    method: int
+    seed: int
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to know of a sweep, besides the point.
+
+    Attributes:
+        id: unlike any other sweep's.
+        source: the hash of the client's package.
+        timeout: seconds for one run.
+        threads: for one run; ``None``: what the worker's environment says.
+        program: what it loads.
+        sets: the parameters that differ from the chapter's own, by the name of the set.
+    """
+
+    id: str
+    source: str
+    timeout: float
+    threads: int | None
+    program: Program
+    sets: dict[str, dict[str, Any]]
 
 
 def read_program(chapter: Chapter, experiment: str | None = None) -> Program:
