@@ -123,7 +123,7 @@ def test_ctrl_c_keeps_what_is_done_and_a_dead_worker_is_a_failed_chapter(course)
     summary = course.summary()
     assert (summary["complete"], summary["missing"]) == (False, ["02_c"])
     assert {name: chapter["status"] for name, chapter in course.chapters().items()} == {"00_a": "ok", "01_b": "failed"}
-    assert "process died (killed by signal 9)" in course.chapters()["01_b"]["error"]["message"]
+    assert "process died (killed by signal 9, SIGKILL)" in course.chapters()["01_b"]["error"]["message"]
     assert "02_c not run yet" in (course.out / "index.html").read_text(encoding="utf-8")
     whole(course)
     # SIGTERM ends a run in the same order.

@@ -112,7 +112,7 @@ def read_chapter(path: str | Path, *, name: str | None = None) -> Chapter:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         notebook = json.loads(text)
     except OSError as error:
         raise CourseError(f"cannot read {path}: {error.strerror}") from None
@@ -121,13 +121,10 @@ def read_chapter(path: str | Path, *, name: str | None = None) -> Chapter:
     except (json.JSONDecodeError, RecursionError) as error:
         where = f" (line {error.lineno}: {error.msg})" if isinstance(error, json.JSONDecodeError) else ""
         raise CourseError(f"{path} is not a notebook: it is not valid JSON{where}") from None
-    cells = notebook.get("cells") if isinstance(notebook, dict) else None
-    if not isinstance(cells, list) or notebook.get("nbformat") != 4:
-        found = notebook.get("nbformat") if isinstance(notebook, dict) else type(notebook).__name__
-        raise CourseError(f"{path} is not a notebook of format 4 (found: {found!r})")
-    if not all(isinstance(cell, dict) and isinstance(cell.get("source"), str | list) for cell in cells):
-        raise CourseError(f"{path} is not a notebook: it holds a cell without a source")
-    metadata = _mapping(notebook.get("metadata"))
+    fault = _fault(notebook)
+    if fault:
+        raise CourseError(f"{path} is not a notebook{fault}")
+    cells, metadata = notebook["cells"], notebook["metadata"]
     about = _mapping(metadata.get("tutorial"))
     number = about.get("number")
     return Chapter(
@@ -140,6 +137,39 @@ def read_chapter(path: str | Path, *, name: str | None = None) -> Chapter:
         kernel=str(_mapping(metadata.get("kernelspec")).get("name") or "python3"),
         parameters=_read_parameters(cells),
     )
+
+
+def read_text(path: str | Path) -> str:
+    """Return the text of a notebook file, without the byte-order mark that some editors put before it.
+
+    Args:
+        path: the file.
+    """
+    return Path(path).read_text(encoding="utf-8-sig")
+
+
+def _fault(notebook: Any) -> str:
+    """Return what a notebook lacks of what every command reads, to follow "is not a notebook"; empty if nothing."""
+    if not isinstance(notebook, dict) or notebook.get("nbformat") != 4:
+        found = notebook.get("nbformat") if isinstance(notebook, dict) else type(notebook).__name__
+        return f" of format 4 (found: {found!r})"
+    if not isinstance(notebook.get("nbformat_minor", 0), int):
+        return f": its nbformat_minor must be a whole number, got {notebook['nbformat_minor']!r}"
+    if not isinstance(notebook.get("cells"), list):
+        return ": it has no list of cells"
+    for number, cell in enumerate(notebook["cells"], 1):
+        if not isinstance(cell, dict):
+            return f": cell {number} is no cell but {type(cell).__name__}"
+        source = cell.get("source")
+        if not isinstance(source, str | list) or not all(isinstance(line, str) for line in source):
+            return f": it holds a cell without a source (cell {number})"
+        if cell.get("cell_type") not in ("code", "markdown", "raw"):
+            return f": cell {number} is of no known type (found: {cell.get('cell_type')!r})"
+        if not isinstance(cell.get("metadata", {}), dict):
+            return f": the metadata of cell {number} must be an object, got {type(cell['metadata']).__name__}"
+    if not isinstance(notebook.get("metadata"), dict):
+        return ': it has no metadata; add "metadata": {} beside its cells'
+    return ""
 
 
 def select(names: Sequence[str], folder: str | Path) -> list[Chapter]:

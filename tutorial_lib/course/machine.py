@@ -74,19 +74,24 @@ def describe_device() -> dict[str, Any]:
     }
 
 
-def kernel_environment(share: int) -> dict[str, str]:
-    """Return the environment of a chapter's process where ``share`` of them run at a time."""
+def kernel_environment(share: int = 1, *, threads: int | None = None) -> dict[str, str]:
+    """Return the environment of a process that runs notebooks.
+
+    Args:
+        share: how many such processes share the cores; each gets its part of them.
+        threads: how many threads it may compute on; the part of the cores if not given. A lower number that is set
+            already stays.
+    """
     environment = dict(os.environ)
     environment["TUTORIAL_HEADLESS"] = "1"
     # A backend named for scripts (Agg) would keep the figures out of the notebook.
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
-    if share > 1:
-        for name in THREADS:
-            threads = max(1, cores() // share)
-            with suppress(KeyError, ValueError):
-                threads = min(threads, int(os.environ[name]))
-            environment[name] = str(threads)
+    if threads is None and share > 1:
+        threads = max(1, cores() // share)
+    for name in THREADS if threads else ():
+        given = os.environ.get(name, "")
+        environment[name] = str(min(threads, int(given)) if given.isdigit() and int(given) else threads)
     return environment
 
 

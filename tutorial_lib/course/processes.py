@@ -1,87 +1,375 @@
-"""Processes that others have started: what they hold, and how they are ended with all that they have started."""
+"""Child processes: started, fed, watched and ended here, and nowhere else in the course.
+
+A command runs no foreign code itself. It starts a :class:`Child`, ``python -m MODULE`` in a session of its own, and the
+two talk in lines of JSON, a message a line::
+
+    # the command                                       # MODULE
+    child = Child("tutorial_lib.course.…", …)            parent = Parent(gone=…)
+    child.send({"add": [1, 2]})                          order = parent.receive()
+    answer = child.receive(timeout=10)                   parent.send({"sum": sum(order["add"])})
+    child.end()
+
+What each side can rely on:
+
+- ``receive`` gives the next message; ``None`` when the child has ended (``child.ended()`` says how, ``child.said()``
+  what it wrote to standard error last); it raises :class:`TimeoutError` when nothing came in time. The child goes on
+  then: ``child.end()`` ends it, and all that it has started.
+- Many children at a time: with ``listener=``, a thread hands each message on as it comes, and ``None`` at the end.
+- The child's input stays open as long as the parent lives. When that closes, the parent is gone (also by ``kill -9``):
+  the child calls ``gone`` and ends. ``child.dismiss()`` and ``child.leave(seconds)`` use this to let it end in order.
+- A process that the child has started in a session of its own (a kernel) can outlive it: ``child.adopt(pid)`` has it
+  ended with the child.
+
+A :class:`Watch` measures what a process holds, with all that it has started, and ends it when it takes too much: time
+(``timeout``, or ``deadline`` set anew), memory, processes. A process that is no Python module of ours is started by
+:func:`start`; :func:`how_ended` is the sentence for its exit status.
+"""
 
 import ctypes
+import json
+import math
 import os
+import queue
 import re
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 SAMPLE_SECONDS = 0.25
 
 
-def end_tree(pid: int | None) -> None:
-    """Kill a process and everything it has started.
+def start(command: Sequence[str], *, environment: dict[str, str] | None = None, **settings) -> subprocess.Popen:
+    """Start a program in a session of its own: Ctrl-C reaches this process alone, which ends the others in order.
 
     Args:
-        pid: the process; ``None`` or a dead one is fine.
+        command: program and arguments.
+        environment: all of it; this process's own if not given.
+        settings: for :class:`subprocess.Popen`; streams that it does not name lead nowhere.
     """
-    if pid is None:
-        return
-    try:
-        process = psutil.Process(pid)
-        family = [*process.children(recursive=True), process]
-    except psutil.NoSuchProcess:
-        return
-    for member in family:
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    return subprocess.Popen(command, env=environment, start_new_session=True, **(streams | settings))
+
+
+def how_ended(code: int) -> str:
+    """Return how a process ended, in brackets, to follow a verb.
+
+    Args:
+        code: its exit status; negative: the signal that killed it.
+
+    >>> how_ended(3), how_ended(-15)
+    ('(exit status 3)', '(killed by signal 15, SIGTERM)')
+    """
+    if code >= 0:
+        return f"(exit status {code})"
+    name = ""
+    with suppress(ValueError):
+        name = f", {signal.Signals(-code).name}"
+    # The signal that the system sends is also the one that anybody may send.
+    hint = "; the system does so when memory runs out" if name == ", SIGKILL" else ""
+    return f"(killed by signal {-code}{name}){hint}"
+
+
+class Child:
+    """A Python module in a process of its own, which takes and gives messages.
+
+    Args:
+        module: what ``python -m`` runs; it makes a :class:`Parent` first of all.
+        environment: all of it; this process's own if not given.
+        listener: called with each message, and with ``None`` at the end, from a thread; then ``receive`` is of no use.
+
+    Attributes:
+        process: the :class:`subprocess.Popen`.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *,
+        environment: dict[str, str] | None = None,
+        listener: Callable[[Any], None] | None = None,
+    ):
+        self._messages: queue.Queue = queue.Queue()
+        self._listener = listener or self._messages.put
+        self._errors, self._tail = tempfile.TemporaryFile(), b""
+        try:
+            self.process = start(
+                [sys.executable, "-m", module],
+                environment=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+            )
+        except BaseException:
+            self._errors.close()
+            raise
+        self._family: list[psutil.Process] = []
+        self.adopt(self.process.pid)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self.process.poll() is None
+
+    def adopt(self, pid: int) -> None:
+        """Have another process ended with this one: one that it started in another session."""
         with suppress(psutil.Error):
-            member.kill()
+            self._family.append(psutil.Process(pid))
+
+    def send(self, message: Any) -> bool:
+        """Give the child a message; return whether it was still there to take it.
+
+        Args:
+            message: JSON data.
+        """
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+        except (OSError, ValueError):
+            # ValueError: the pipe was closed on this side.
+            return False
+        return True
+
+    def receive(self, timeout: float | None = None) -> Any:
+        """Return the child's next message; ``None`` if it has ended.
+
+        Args:
+            timeout: seconds to wait; no end if not given.
+
+        Raises:
+            TimeoutError: if nothing came in time. The child goes on.
+        """
+        try:
+            message = self._messages.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(f"timed out: not done after {timeout:g} s") from None
+        if message is None:
+            # It stays so, however often it is asked.
+            self._messages.put(None)
+        return message
+
+    def ended(self) -> str:
+        """Return how the child ended (:func:`how_ended`); an empty text while it lives."""
+        code = self.process.poll()
+        return "" if code is None else how_ended(code)
+
+    def said(self, limit: int = 4000) -> str:
+        """Return the last of what an ended child wrote to standard error.
+
+        Args:
+            limit: bytes.
+        """
+        if not self._errors.closed:
+            self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - limit))
+            self._tail = self._errors.read()
+        return self._tail[-limit:].decode("utf-8", "replace").strip()
+
+    def dismiss(self) -> None:
+        """Tell the child that nobody needs it any more: it ends in order, in its own time."""
+        with suppress(OSError):
+            self.process.stdin.close()
+
+    def leave(self, seconds: float) -> None:
+        """Dismiss the child, and end what is still there after some seconds."""
+        self.dismiss()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=seconds)
+        self.end()
+
+    def end(self) -> None:
+        """End the child, all that it has started, and all that it has adopted."""
+        for member in self._family:
+            end_tree(member)
+        self.dismiss()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=10)
+        self.said()
+        self._errors.close()
+
+    def _listen(self) -> None:
+        with self.process.stdout as lines:
+            for line in lines:
+                with suppress(ValueError):
+                    self._listener(json.loads(line))
+        self.process.wait()
+        self._listener(None)
+
+
+class Parent:
+    """The child's end of the line: orders come from standard input, answers go to standard output.
+
+    From then on, what anybody else writes to standard output goes to standard error, and Ctrl-C is left to the parent.
+
+    Args:
+        gone: what to do when the parent is gone, before this process ends with status 4.
+        silent: what anybody else writes to standard output goes nowhere.
+    """
+
+    def __init__(self, gone: Callable[[], None] | None = None, *, silent: bool = False):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._gone, self._lock = gone, threading.Lock()
+        self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        if silent:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.close(nowhere)
+        else:
+            os.dup2(2, 1)
+        self._orders: queue.Queue = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def receive(self, timeout: float | None = None) -> Any:
+        """Return the next order.
+
+        Args:
+            timeout: seconds to wait; no end if not given.
+
+        Raises:
+            TimeoutError: if none came in time.
+        """
+        try:
+            return self._orders.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(f"no order for {timeout:g} s") from None
+
+    def send(self, message: Any) -> None:
+        """Give the parent a message; nothing happens if it is gone.
+
+        Args:
+            message: JSON data.
+        """
+        text = json.dumps(message) + "\n"
+        with self._lock, suppress(OSError):
+            self._answers.write(text)
+            self._answers.flush()
+
+    def _listen(self) -> None:
+        with suppress(OSError, ValueError):
+            for line in sys.stdin.buffer:
+                self._orders.put(json.loads(line))
+        try:
+            if self._gone is not None:
+                self._gone()
+        finally:
+            os._exit(4)
 
 
 class Watch:
-    """What the worker knows about its kernel while the chapter runs: process, deadline, peak memory."""
+    """Looks at a process, with all that it has started, a few times a second, and ends it when it takes too much.
 
-    def __init__(self, timeout: float, send):
-        self.send = send
-        self.process = None
-        self.cell_index: int | None = None
-        self.timed_out = False
-        self.peak = 0
+    Args:
+        timeout: seconds from now on, also before there is a process; ``None``: no limit.
+        memory: bytes; ``None``: no limit.
+        processes: how many at one time; ``None``: no limit.
+        orphans: count, and end, also what has lost its parent: all that this process, having called
+            :func:`adopt_orphans`, is the parent of.
+
+    Attributes:
+        process: what is watched; ``None`` before ``follow``.
+        peak: the most bytes that were held at one time.
+        reason: why it was ended: ``timeout``, ``memory``, ``processes``, or what ``end`` was told; empty if it was not.
+        deadline: when it will be ended, on the clock of :func:`time.monotonic`; it may be set at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float | None = None,
+        memory: float | None = None,
+        processes: int | None = None,
+        orphans: bool = False,
+    ):
+        self.process: subprocess.Popen | None = None
+        self.peak, self.reason = 0, ""
+        self.deadline = math.inf if timeout is None else time.monotonic() + timeout
+        self._memory = math.inf if memory is None else memory
+        self._processes = math.inf if processes is None else processes
+        self._strict, self._orphans = memory is not None or processes is not None, orphans
         self._over = threading.Event()
-        self._timer = threading.Timer(timeout, self._expire)
-        self._timer.daemon = True
-        self._timer.start()
-        threading.Thread(target=self._sample, daemon=True).start()
+        threading.Thread(target=self._look, daemon=True).start()
 
     @property
     def pid(self) -> int | None:
         return self.process.pid if self.process else None
 
-    def kernel_started(self, process) -> None:
+    def follow(self, process: subprocess.Popen) -> None:
+        """Watch this process from now on; end it at once if its time is over already."""
         self.process = process
-        self.send(event="kernel", pid=process.pid)
-        if self.timed_out:
-            end_tree(self.pid)
+        if self.reason:
+            self.end(self.reason)
 
     def stop(self) -> None:
-        self._timer.cancel()
+        """Watch no longer."""
         self._over.set()
 
+    def end(self, reason: str) -> None:
+        """End the process and all that it has started; the first reason counts."""
+        self.reason = self.reason or reason
+        if self._orphans:
+            end_family(self.pid)
+        else:
+            end_tree(self.pid)
+
     def measure(self) -> None:
-        """Raise the peak to what the kernel's processes hold now, or to the kernel's own high-water mark."""
-        if self.pid is None:
+        """Look now: raise the peak to what is held, or to the process's own high-water mark, and hold the limits."""
+        if self.pid is None or self.reason:
             return
-        with suppress(psutil.Error, OSError, ValueError):
-            process = psutil.Process(self.pid)
-            children = process.children(recursive=True)
-            now = sum(map(held, [process, *children])) if children else process.memory_info().rss
-            self.peak = max(self.peak, now, high_water(self.pid))
+        members = family(self.pid) if self._orphans else tree(self.pid)
+        if len(members) > self._processes:
+            return self.end("processes")
+        now = sum(map(resident, members))
+        if len(members) > 1 and now > min(self.peak, self._memory):
+            # Shared pages were counted more than once; to count them rightly is dear.
+            now = sum(map(held, members))
+        self.peak = max(self.peak, now, high_water(self.pid))
+        if now > self._memory:
+            self.end("memory")
 
-    def _expire(self) -> None:
-        self.timed_out = True
-        end_tree(self.pid)
-
-    def _sample(self) -> None:
+    def _look(self) -> None:
         pause = SAMPLE_SECONDS
-        while not self._over.wait(pause):
+        while not self._over.wait(max(0.0, min(pause, self.deadline - time.monotonic()))):
             start = time.perf_counter()
+            if time.monotonic() >= self.deadline:
+                return self.end("timeout")
             self.measure()
-            # On a machine with thousands of processes a sample is dear: never spend over 2 % of a core on it.
-            pause = max(SAMPLE_SECONDS, 50 * (time.perf_counter() - start))
+            # On a machine with thousands of processes a sample is dear: who only measures never spends over 2 % of a
+            # core on it. Who has limits to hold cannot wait as long.
+            pause = max(SAMPLE_SECONDS, (1 if self._strict else 50) * (time.perf_counter() - start))
+
+
+def tree(process: int | psutil.Process | None) -> list[psutil.Process]:
+    """Return all that a process has started, and itself at the end; nothing if it is gone.
+
+    Args:
+        process: itself or its number.
+    """
+    if process is None:
+        return []
+    try:
+        process = psutil.Process(process) if isinstance(process, int) else process
+        return [*process.children(recursive=True), process]
+    except psutil.Error:
+        return []
+
+
+def end_tree(process: int | psutil.Process | None) -> None:
+    """Kill a process and everything it has started.
+
+    Args:
+        process: itself or its number; ``None`` or a dead one is fine.
+    """
+    for member in tree(process):
+        with suppress(psutil.Error):
+            member.kill()
 
 
 def held(process: psutil.Process) -> int:

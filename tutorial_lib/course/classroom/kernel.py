@@ -8,7 +8,6 @@ import os
 import queue
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,15 +22,7 @@ import psutil
 
 from tutorial_lib.course.classroom.exchange import Asker, Gone
 from tutorial_lib.course.machine import PACKAGE
-from tutorial_lib.course.processes import (
-    SAMPLE_SECONDS,
-    Watch,
-    end_family,
-    end_strays,
-    family,
-    held,
-    resident,
-)
+from tutorial_lib.course.processes import Watch, end_family, end_strays, how_ended
 
 
 @dataclass(frozen=True)
@@ -72,44 +63,6 @@ class Ended(Exception):
     """The kernel has ended or was ended; the text is the reason."""
 
 
-class _Guard(Watch):
-    """Ends a kernel, and whatever it has started, when it takes too much."""
-
-    def __init__(self, limits: Limits):
-        self.limits, self.reason, self.deadline = limits, "", float("inf")
-        super().__init__(24 * 3600.0, lambda **event: None)
-
-    def measure(self) -> None:
-        if self.pid is None or self.reason:
-            return
-        # Not the kernel's children, but ours: what it has sent into the background counts as well.
-        members = family(self.pid)
-        if len(members) > MAX_PROCESSES:
-            return self.end("processes")
-        now = sum(map(resident, members))
-        if len(members) > 1 and now > self.peak:
-            # Shared pages were counted more than once; to count them rightly is dear.
-            now = sum(map(held, members))
-        self.peak = max(self.peak, now)
-        if now > self.limits.memory * 2**20:
-            self.end("memory")
-        elif time.monotonic() > self.deadline + 2:
-            # Whoever waits for the kernel looks at the clock himself; here it is for one who cannot.
-            self.end("timeout")
-
-    def _sample(self) -> None:
-        # A guard cannot wait until it costs next to nothing, as one who only measures can.
-        pause = SAMPLE_SECONDS
-        while not self._over.wait(pause):
-            start = time.perf_counter()
-            self.measure()
-            pause = max(SAMPLE_SECONDS, time.perf_counter() - start)
-
-    def end(self, reason: str) -> None:
-        self.reason = self.reason or reason
-        end_family(self.pid)
-
-
 class Kernel:
     """A student's kernel.
 
@@ -130,7 +83,8 @@ class Kernel:
         self.context = Context()
         # Neither what is shown nor a giant reply can fill this process: nobody listens to the one, the other is cut.
         self.context.setsockopt(MAXMSGSIZE, 16 * 2**20)
-        self.guard = _Guard(limits)
+        # Not only the kernel's children count, but ours: also what it has sent into the background.
+        self.guard = Watch(memory=limits.memory * 2**20, processes=MAX_PROCESSES, orphans=True)
         self.process = self.client = self.pipe = None
         Kernel.alive.add(self)
         try:
@@ -176,7 +130,7 @@ class Kernel:
             pass_fds=[self.descriptor],
         )
         theirs.close()
-        self.guard.kernel_started(self.process)
+        self.guard.follow(self.process)
         self.client = BlockingKernelClient(connection_file=file, context=self.context)
         self.client.load_connection_file()
         self.client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
@@ -262,10 +216,7 @@ class Kernel:
         if self.guard.reason:
             return self.guard.reason
         code = self.process.poll()
-        if code is not None and code < 0:
-            with suppress(ValueError):
-                return f"the kernel died (killed by signal {-code}, {signal.Signals(-code).name})"
-        return f"the kernel died (exit status {code})" if code is not None else "the kernel gives no answer"
+        return "the kernel gives no answer" if code is None else f"the kernel died {how_ended(code)}"
 
     def close(self) -> None:
         self.guard.stop()

@@ -21,13 +21,10 @@ import importlib.util
 import json
 import os
 import queue
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +33,7 @@ from tutorial_lib.course.catalogue import Chapter, CourseError
 from tutorial_lib.course.files import DiskError, atomic_write, open_folder, read_json, remove_leftovers
 from tutorial_lib.course.keys import chapter_key, finished
 from tutorial_lib.course.machine import describe_device, installed_versions, kernel_environment
+from tutorial_lib.course.processes import Child
 
 TIMEOUT = 1800.0
 GRACE = 30.0
@@ -86,11 +84,9 @@ def check_kernels(chapters: list[Chapter]) -> None:
 @dataclass
 class _Worker:
     job: Job
-    process: subprocess.Popen
-    stderr: Any
     key: str
     started: float
-    kernel: int | None = None
+    child: Child | None = None
     record: dict | None = None
     disk: str = ""
 
@@ -100,6 +96,7 @@ def execute(
     *,
     out: Path,
     parallel: int = 1,
+    threads: int | None = None,
     timeout: float = TIMEOUT,
     versions: dict | None = None,
     device: dict | None = None,
@@ -109,7 +106,8 @@ def execute(
     Args:
         jobs: in the order in which they start.
         out: the out folder (not used by ``refresh`` jobs).
-        parallel: how many at a time; each then gets its share of the threads.
+        parallel: how many at a time.
+        threads: how many threads each may compute on; its share of the cores if not given.
         timeout: seconds for one chapter, kernel start included.
         versions, device: for keys and records; measured if not given.
 
@@ -123,27 +121,33 @@ def execute(
     versions, device = versions or installed_versions(), device or describe_device()
     waiting, running = list(jobs), {}
     events: queue.Queue = queue.Queue()
-    environment = kernel_environment(min(parallel, len(jobs)))
+    environment = kernel_environment(min(parallel, len(jobs)), threads=threads)
     try:
         while waiting or running:
             while waiting and len(running) < parallel:
                 job = waiting.pop(0)
-                worker = _start(job, out, timeout, environment, versions, device)
-                running[id(job)] = worker
-                threading.Thread(target=_listen, args=(worker, events), daemon=True).start()
+                # The key is taken now: a source that is edited during the run must not pass for what has run.
+                key = chapter_key(job.chapter, job.parameters, versions, device)
+                worker = running[id(job)] = _Worker(job, key, time.monotonic())
+                worker.child = Child(
+                    "tutorial_lib.course.run.worker",
+                    environment=environment,
+                    listener=lambda event, worker=worker: events.put((worker, event)),
+                )
+                worker.child.send(_order(worker, out, timeout, {"versions": versions, "device": device}))
             try:
                 worker, event = events.get(timeout=0.5)
             except queue.Empty:
                 for worker in running.values():
                     if time.monotonic() - worker.started > timeout + GRACE:
-                        _end(worker)
+                        worker.child.end()
                 yield "tick", None, None
                 continue
-            kind = event.get("event") if event else "end"
+            kind = event["event"] if event else "end"
             if kind == "start":
                 yield "start", worker.job, event["total"]
             elif kind == "kernel":
-                worker.kernel = event["pid"]
+                worker.child.adopt(event["pid"])
             elif kind == "cell":
                 yield "cell", worker.job, event["done"]
             elif kind == "done":
@@ -152,23 +156,18 @@ def execute(
                 worker.disk = event["message"]
             elif kind == "end":
                 del running[id(worker.job)]
-                record = _settle(worker, out, timeout)
-                yield "done", worker.job, record
+                yield "done", worker.job, _settle(worker, out, timeout)
     finally:
         for worker in running.values():
-            with suppress(OSError):
-                worker.process.stdin.close()
+            worker.child.dismiss()
         for worker in running.values():
-            with suppress(subprocess.TimeoutExpired):
-                worker.process.wait(timeout=5)
-            _end(worker)
+            worker.child.leave(5)
 
 
-def _start(job: Job, out: Path, timeout: float, environment: dict, versions: dict, device: dict) -> _Worker:
-    chapter = job.chapter
-    # The key is taken now: a source that is edited during the run must not pass for what has run.
-    key = chapter_key(chapter, job.parameters, versions, device)
-    order = {
+def _order(worker: _Worker, out: Path, timeout: float, more: dict) -> dict:
+    """Return what a worker is told to do; ``record`` holds the fields that it stores as they are."""
+    chapter, job = worker.job.chapter, worker.job
+    return {
         "name": chapter.name,
         "path": str(chapter.path.resolve()),
         "notebook": chapter.text,
@@ -178,84 +177,40 @@ def _start(job: Job, out: Path, timeout: float, environment: dict, versions: dic
         "mode": job.mode,
         "folder": str((out / "chapters").resolve()),
         "target": str(job.target.resolve()) if job.target else None,
-        "record": {
-            "name": chapter.name,
-            "number": chapter.number,
-            "title": chapter.title,
-            "question": chapter.question,
-            "parameters": job.parameters,
-            "key": key,
-            "versions": versions,
-            "device": device,
-        },
+        "record": _about(worker) | more,
     }
-    stderr = tempfile.TemporaryFile()
-    # Its own session: Ctrl-C reaches the runner alone, and the runner ends its workers in order.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tutorial_lib.course.run.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        env=environment,
-        start_new_session=True,
-    )
-    with suppress(BrokenPipeError):
-        process.stdin.write(json.dumps(order).encode() + b"\n")
-        process.stdin.flush()
-    return _Worker(job, process, stderr, key, time.monotonic())
 
 
-def _listen(worker: _Worker, events: queue.Queue) -> None:
-    for line in worker.process.stdout:
-        with suppress(ValueError):
-            events.put((worker, json.loads(line)))
-    worker.process.wait()
-    events.put((worker, None))
-
-
-def _end(worker: _Worker) -> None:
-    from tutorial_lib.course.processes import end_tree
-
-    end_tree(worker.process.pid)
-    end_tree(worker.kernel)
-    with suppress(OSError):
-        worker.process.stdin.close()
+def _about(worker: _Worker) -> dict:
+    chapter = worker.job.chapter
+    return {
+        "name": chapter.name,
+        "number": chapter.number,
+        "title": chapter.title,
+        "question": chapter.question,
+        "parameters": worker.job.parameters,
+        "key": worker.key,
+    }
 
 
 def _settle(worker: _Worker, out: Path, timeout: float) -> dict:
     """Return the record of a worker that has ended; make one where it could not."""
-    if worker.record is None and worker.kernel is not None:
-        _end(worker)
+    # Its kernel may live on where the worker itself was killed.
+    worker.child.end()
     if worker.disk:
         raise DiskError(f"could not store chapter {worker.job.chapter.name}: {worker.disk}")
     if worker.record is not None:
-        worker.stderr.close()
         return worker.record
     seconds = time.monotonic() - worker.started
-    worker.stderr.seek(max(0, worker.stderr.seek(0, os.SEEK_END) - 4000))
-    tail = worker.stderr.read().decode("utf-8", "replace").strip()
-    worker.stderr.close()
-    code = worker.process.returncode
     late = seconds > timeout
-    message = (
-        f"timed out: not done after {timeout:g} s"
-        if late
-        else f"the chapter's process died (killed by signal {-code})"
-        if code < 0
-        else f"the chapter's process ended with status {code}"
-    )
+    how = f"timed out: not done after {timeout:g} s" if late else f"the chapter's process died {worker.child.ended()}"
     record = {
-        "name": worker.job.chapter.name,
-        "number": worker.job.chapter.number,
-        "title": worker.job.chapter.title,
-        "question": worker.job.chapter.question,
-        "parameters": worker.job.parameters,
-        "key": worker.key,
+        **_about(worker),
         "status": "timeout" if late else "failed",
         "seconds": round(seconds, 3),
         "peak_mib": 0.0,
         "claims": [],
-        "error": {"cell": None, "source": "", "message": message, "traceback": tail or message},
+        "error": {"cell": None, "source": "", "message": how, "traceback": worker.child.said() or how},
         "files": {},
     }
     if worker.job.mode == "run":
