@@ -76,11 +76,24 @@ def test_metadata_is_read_with_fallbacks(course):
         ("{}", "format 4"),
         ('{"nbformat": 3, "cells": []}', "found: 3"),
         ('{"nbformat": 4, "cells": [{}]}', "without a source"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "code", "source": [1]}]}', r"without a source \(cell 1\)"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "code", "source": null}]}', "without a source"),
+        ('{"nbformat": 4, "cells": [{"source": ""}]}', "cell 1 is of no known type"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "code", "source": "", "metadata": []}]}', "metadata of cell 1"),
+        ('{"nbformat": 4, "cells": ["x = 1"]}', "cell 1 is no cell but str"),
+        ('{"nbformat": 4, "metadata": {}}', "no list of cells"),
+        ('{"nbformat": 4, "metadata": {}, "cells": {}}', "no list of cells"),
+        ('{"nbformat": 4, "cells": []}', "no metadata"),
+        ('{"nbformat": 4, "cells": [], "metadata": null}', "no metadata"),
+        ('{"nbformat": 4, "cells": [], "metadata": {}, "nbformat_minor": "5"}', "nbformat_minor"),
+        ('{"nbformat": "4", "cells": [], "metadata": {}}', "found: '4'"),
+        ('{"worksheets": [], "nbformat": 3, "metadata": {}}', "found: 3"),
+        (b"\xff\xfe{\x00}\x00", "not UTF-8"),
     ],
 )
 def test_what_is_not_a_notebook_is_one_clear_line(tmp_path, content, complaint):
     path = tmp_path / "01_a.ipynb"
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(CourseError, match=complaint) as caught:
         read_chapter(path)
     assert "\n" not in str(caught.value) and "01_a.ipynb" in str(caught.value)

@@ -100,12 +100,13 @@ def chapter_files(folder: str | Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.ipynb") if _CHAPTER_FILE.match(path.name))
 
 
-def read_chapter(path: str | Path, *, name: str | None = None) -> Chapter:
+def read_chapter(path: str | Path, *, name: str | None = None, bare: bool = False) -> Chapter:
     """Read one notebook file.
 
     Args:
         path: the notebook.
         name: the chapter's name; the file's stem if not given.
+        bare: take also a notebook without metadata, which can be looked into but not run.
 
     Raises:
         CourseError: if it cannot be read, is not valid JSON, or is not a notebook of format 4.
@@ -124,7 +125,9 @@ def read_chapter(path: str | Path, *, name: str | None = None) -> Chapter:
     fault = _fault(notebook)
     if fault:
         raise CourseError(f"{path} is not a notebook{fault}")
-    cells, metadata = notebook["cells"], notebook["metadata"]
+    if not bare and not isinstance(notebook.get("metadata"), dict):
+        raise CourseError(f'{path} is not a whole notebook: it has no metadata; add "metadata": {{}} beside its cells')
+    cells, metadata = notebook["cells"], _mapping(notebook.get("metadata"))
     about = _mapping(metadata.get("tutorial"))
     number = about.get("number")
     return Chapter(
@@ -167,8 +170,6 @@ def _fault(notebook: Any) -> str:
             return f": cell {number} is of no known type (found: {cell.get('cell_type')!r})"
         if not isinstance(cell.get("metadata", {}), dict):
             return f": the metadata of cell {number} must be an object, got {type(cell['metadata']).__name__}"
-    if not isinstance(notebook.get("metadata"), dict):
-        return ': it has no metadata; add "metadata": {} beside its cells'
     return ""
 
 

@@ -129,7 +129,7 @@ def _identify(job: dict) -> tuple[list[str], Chapter, list[str]]:
     with suppress(OSError):
         if path.stat().st_size > MAX_FILE:
             raise CourseError(f"the file is larger than {MAX_FILE // 2**20} MiB")
-    chapter = read_chapter(path)
+    chapter = read_chapter(path, bare=True)
     notebook = chapter.notebook()
     cells = code_cells(notebook)
     if len(cells) > MAX_CELLS or sum(map(len, cells)) > MAX_CODE:
