@@ -1,9 +1,11 @@
 """tutorial_lib.mixup: known answers, outside oracles, gradients, properties, bad input, and the articles' mistakes."""
 
 import copy
+import io
 import itertools
 import math
 import random
+import warnings
 
 import kornia
 import numpy as np
@@ -17,6 +19,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import tutorial_lib.mixup as module
+from tutorial_lib.consistency import MeanTeacher
 from tutorial_lib.mixup import FlowMix, flow_loss, flow_mixup, manifold_mixup, mixup
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -253,26 +256,29 @@ X, Y = torch.zeros(4, 3), torch.eye(4)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(inputs=torch.zeros(4, 3, dtype=torch.uint8)), r"inputs must be floating-point .* torch.uint8"),
+        (
+            dict(inputs=torch.zeros(4, 3, dtype=torch.uint8)),
+            r"inputs must be floating-point \(B, \.\.\.\), got uint8 \(4, 3\)",
+        ),
         (dict(inputs=torch.zeros(4, 3, dtype=torch.bool)), "inputs must be floating-point"),
         (dict(inputs=torch.zeros(4, 3, dtype=torch.complex64)), "inputs must be floating-point"),
-        (dict(inputs=torch.tensor(1.0)), "inputs must have the batch"),
-        (dict(inputs=np.zeros((4, 3))), "inputs must be one tensor, got ndarray"),
-        (dict(targets=torch.arange(4)), r"targets .* torch.int64.*one_hot\(targets, num_classes\).float\(\)"),
-        (dict(targets=Y.bool()), r"targets .* torch.bool.*\.float\(\)"),
+        (dict(inputs=torch.tensor(1.0)), r"inputs must be floating-point \(B, \.\.\.\), got 1.0"),
+        (dict(inputs=np.zeros((4, 3))), r"inputs must be a tensor, floating-point .*, got float64 array \(4, 3\)"),
+        (dict(targets=torch.arange(4)), r"targets .*one_hot\(targets, num_classes\).float\(\), got int64 \(4,\)"),
+        (dict(targets=Y.bool()), r"targets .*\.float\(\), got bool \(4, 4\)"),
         (dict(targets=Y[:3]), "targets must have as many rows as inputs, 4, got 3"),
-        (dict(targets=torch.tensor(1.0)), "targets must have the batch"),
+        (dict(targets=torch.tensor(1.0)), r"targets must be floating-point \(B, \.\.\.\), got 1.0"),
         (dict(targets=Y.to("meta")), "targets must be on the device of inputs, cpu, got meta"),
-        (dict(alpha=-0.1), "alpha must be a finite number, at least 0, got -0.1"),
+        (dict(alpha=-0.1), "alpha must be finite and at least 0, got -0.1"),
         (dict(alpha=math.nan), "alpha"),
         (dict(alpha=math.inf), "alpha"),
         (dict(alpha="1"), "alpha"),
         (dict(alpha=True), "alpha"),
-        (dict(generator=0), "generator must be a torch.Generator or None, got int"),
-        (dict(out=torch.zeros(4, 2)), r"out must be like inputs, \(4, 3\) torch.float32 cpu, got \(4, 2\)"),
+        (dict(generator=0), "generator must be a torch.Generator or None, got 0"),
+        (dict(out=torch.zeros(4, 2)), r"out must be like inputs, float32 \(4, 3\) on cpu, got float32 \(4, 2\) on cpu"),
         (dict(out=torch.zeros(4, 3).double()), "out must be like inputs"),
         (dict(out=torch.zeros(4, 3, device="meta")), "out must be like inputs"),
-        (dict(out=[]), "out must be like inputs.*got list"),
+        (dict(out=[]), r"out must be a tensor, floating-point, got \[\]"),
         (dict(out=X), "out must not share memory with inputs"),
         (dict(out=torch.zeros(1, 3).expand(4, 3)), "out must own each of its elements"),
         (dict(out=torch.zeros(4, 3, requires_grad=True)), "out cannot be used where a gradient is needed"),
@@ -418,15 +424,15 @@ def test_flow_module_as_a_module():
         (lambda: FlowMix(-1.0), "alpha"),
         (lambda: FlowMix(1.0, generator=3), "generator"),
         (lambda: FlowMix(1.0)(X, Y, flows=3), "rows of activations must be a multiple of flows, 3, got 4"),
-        (lambda: FlowMix(1.0)(X, Y, flows=0), "flows must be an integer, at least 1, got 0"),
-        (lambda: FlowMix(1.0)(X, Y, flows=2.0), "flows must be an integer"),
+        (lambda: FlowMix(1.0)(X, Y, flows=0), "flows must be a whole number of at least 1, got 0"),
+        (lambda: FlowMix(1.0)(X, Y, flows=2.0), "flows must be a whole number"),
         (lambda: FlowMix(1.0)(X.long(), Y), "activations must be floating-point"),
         (lambda: FlowMix(1.0)(X, torch.arange(4)), "one_hot"),
         (lambda: FlowMix(1.0)(X, Y[:2]), "as many rows as activations"),
         (lambda: flow_loss(bce, Y, Y, flows=3), "rows of logits must be a multiple of flows, 3, got 4"),
         (lambda: flow_loss(bce, Y, Y[:2], flows=2), "same number of rows, got 4 and 2"),
-        (lambda: flow_loss(bce, Y, Y, flows=True), "flows must be an integer"),
-        (lambda: flow_loss(bce, torch.tensor(1.0), Y, flows=1), "logits must have the batch"),
+        (lambda: flow_loss(bce, Y, Y, flows=True), "flows must be a whole number"),
+        (lambda: flow_loss(bce, torch.tensor(1.0), Y, flows=1), r"logits must be a tensor \(B, \.\.\.\), got 1.0"),
         (lambda: flow_loss(nn.BCEWithLogitsLoss(reduction="none"), Y, Y, flows=2), "loss_fn must return a scalar"),
     ],
 )
@@ -633,9 +639,9 @@ class Odd(nn.Module):
         ([], "at least one submodule.*'recurrent'"),
         (["shared", "shared"], "once, got 'shared', 'shared'"),
         (["shared", "alias"], "once, got 'shared', 'alias'"),
-        ("shared", "layers must be a list of names of submodules, got 'shared'"),
-        ([0], "layers must be a list of names"),
-        (None, "layers must be a list of names"),
+        ("shared", r"layers must be several strings, such as \['shared'\], got 'shared'"),
+        ([0], "layers must be strings, got 0"),
+        (None, "layers must be several strings, got None"),
     ],
 )
 def test_wrong_layers(context, layers, message):
@@ -670,7 +676,11 @@ def test_outputs_that_cannot_be_mixed(context):
         with pytest.raises(RuntimeError, match="before a forward pass"):
             mix.targets(y)
     for layers, arguments, message in [
-        (["recurrent"], dict(x=x), "the output of layer 'recurrent' must be one tensor, got tuple"),
+        (
+            ["recurrent"],
+            dict(x=x),
+            r"the output of layer 'recurrent' must be a tensor, .*, got \(float32 \(6, 1, 4\), ",
+        ),
         ([""], dict(x=x), "'' mixes the model's first positional argument, and the model got none"),
     ]:
         model = Odd()
@@ -747,6 +757,269 @@ def test_checkpointing_replays_a_module_that_uses_the_global_generator():
         z, _ = wrap(lambda x, y: flow(body(x), y), x, y)
         gradients.append(torch.autograd.grad(z.square().sum(), body.weight)[0])
     torch.testing.assert_close(*gradients)
+
+
+# ------------------------------------------------------------------------------------- the loss that belongs to flows
+
+
+@pytest.mark.parametrize("layers", [["1"], ["", "1", "3"]])
+@pytest.mark.parametrize("keep_original", [True, False])
+def test_mix_loss_is_flow_loss_of_the_mixed_targets(layers, keep_original):
+    model, (x, y) = network(), batch()
+    with flow_mixup(model, layers, alpha=1.0, keep_original=keep_original) as mix:
+        logits = model(x)
+        loss, flows = mix.loss(bce, logits, y), 2 ** len(layers) if keep_original else 1
+        assert loss == flow_loss(bce, logits, mix.targets(y), flows=flows)
+        model.eval()
+        assert mix.loss(F.cross_entropy, model(x), torch.arange(6) % 3) == F.cross_entropy(
+            model(x), torch.arange(6) % 3
+        )
+    model.train()
+    with manifold_mixup(model, layers, alpha=1.0) as mix:
+        logits = model(x)
+        assert mix.loss(bce, logits, y) == bce(logits, mix.targets(y))
+
+
+LOSSES = {
+    "mix.loss": lambda mix, logits, y: mix.loss(bce, logits, y),
+    "flow_loss": lambda mix, logits, y: flow_loss(bce, logits, mix.targets(y), flows=mix.flows),
+    "flow_loss of more": lambda mix, logits, y: (
+        flow_loss(bce, 2.0 * logits.float() - 1, 0.9 * mix.targets(y).clone(), flows=mix.flows) + 0.1
+    ),
+    "plain": lambda mix, logits, y: bce(logits, mix.targets(y)),
+    "plain, by the row": lambda mix, logits, y: F.cross_entropy(logits, mix.targets(y), reduction="none").mean(),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("layers", [["1"], ["", "1"], ["", "1", "3"]])
+def test_a_loss_of_flows_that_is_not_summed_is_trained_with_a_warning(loss, layers):
+    model, (x, y) = network(), batch()
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            with flow_mixup(model, layers, alpha=1.0) as mix:
+                logits = model(x)
+            LOSSES[loss](mix, logits, y).backward()
+        assert len(found) == loss.startswith("plain")  # once for a pass
+        assert all("mix.loss(loss_fn, logits, target)" in str(warning.message) for warning in found)
+
+
+def test_where_every_loss_is_right_nothing_is_said(recwarn):
+    model, (x, y) = network(), batch()
+    with flow_mixup(model, [""], alpha=1.0) as mix:  # there is nothing below
+        bce(model(x), mix.targets(y)).backward()
+    with flow_mixup(model, ["1"], alpha=1.0, keep_original=False) as mix:
+        bce(model(x), mix.targets(y)).backward()
+    with manifold_mixup(model, ["1"], alpha=1.0) as mix:
+        bce(model(x), mix.targets(y)).backward()
+    with flow_mixup(model.eval(), ["1"], alpha=1.0) as mix:
+        bce(model(x), mix.targets(y)).backward()
+    assert not recwarn.list
+
+
+# --------------------------------------------------------------------------------------- compiled models, and copies
+
+
+@pytest.fixture
+def compiles():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def mixed_or_said(context, model, call, layers):
+    """What compiled code gives under a context: an error that names it, or exactly what the plain model gives."""
+    (x, y), outputs = batch(), []
+    for stance in ("force_eager", "default"):
+        try:
+            with torch.compiler.set_stance(stance), context(model, layers, alpha=1.0, generator=seeded()) as mix:
+                outputs += [(call(x), mix.targets(y))]
+        except RuntimeError as error:
+            assert stance == "default" and "torch.compile" in str(error) and "force_eager" in str(error)
+            return "said"
+    torch.testing.assert_close(*outputs)
+    return "mixed"
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("layers", [["1"], ["", "3"]])
+@pytest.mark.parametrize("way", ["in place", "wrapped", "in part"])
+def test_a_model_that_was_compiled_before_is_mixed_or_says_so(compiles, context, layers, way):
+    model, x = network(), batch()[0]
+    call = model
+    if way == "wrapped":
+        call = torch.compile(model, backend="eager")
+    elif way == "in part":
+        call = model = nn.Sequential(model)
+        model[0].compile(backend="eager")
+        layers = [f"0.{name}" if name else "" for name in layers]
+    else:
+        model.compile(backend="eager")
+    call(x)
+    for _ in range(2):
+        outcome = mixed_or_said(context, model, call, layers)
+        assert sum(hooks_of(model)) == 0 and (outcome == "said" or way != "wrapped")
+    if way == "wrapped":
+        plain = call(x)
+        with pytest.raises(RuntimeError, match=r"nothing was mixed.*torch\.compile"):
+            with context(model, layers, alpha=1.0):
+                assert torch.equal(call(x), plain)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_targets_of_a_pass_that_compiled_code_has_run(compiles, context):
+    """In eval() the compiled code calls no hook, and the latest pass that was seen is one of training."""
+    model, (x, y) = network(), batch()
+    call = torch.compile(model.eval(), backend="eager")
+    with torch.no_grad():
+        call(x)
+    with context(model.train(), ["1"], alpha=1.0) as mix:
+        model(x)
+        assert len(mix.targets(y)) == 6 * mix.flows
+        with torch.no_grad():
+            model.eval()
+            call(x)
+        with pytest.raises(RuntimeError, match=r"was in training mode, and the model is not.*torch\.compile"):
+            mix.targets(y)
+        model.train()
+
+
+def copies(model):
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return [copy.deepcopy(model), MeanTeacher(model).model, torch.load(file, weights_only=False)]
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("layers", [[""], ["1"], ["", "1", "3"]])
+@pytest.mark.parametrize("when", ["before a pass", "after a pass", "in a pass"])
+def test_a_copy_made_inside_is_a_plain_model(context, layers, when):
+    model, (x, y), made = network(), batch(), []
+    plain = model(x)
+    with context(model, layers, alpha=1.0) as mix:
+        if when == "in a pass":
+            hook = model[0].register_forward_hook(lambda *given: made.append(copy.deepcopy(model)))
+        if when != "before a pass":
+            model(x)
+        if when == "in a pass":
+            hook.remove()
+        else:
+            made = copies(model)
+        drawn = list(mix.draws)
+        for twin in made:
+            calls = [layer._forward_hooks.clear() for layer in twin] if when == "in a pass" else []
+            assert torch.equal(twin(x), plain) and len(calls) in (0, 5)
+            assert mix.draws == drawn  # what the copy does is no pass of the model
+        assert len(model(x)) == len(mix.targets(y)) and mix.draws
+    for twin in made:
+        assert sum(hooks_of(twin)) == 0 and not any("__getstate__" in vars(layer) for layer in twin.modules())
+        with context(twin, layers, alpha=1.0) as own:
+            assert len(twin(x)) == len(own.targets(y)) and own.draws
+    assert not any("__getstate__" in vars(layer) for layer in model.modules())
+
+
+# ----------------------------------------------------------------------------- what cannot be mixed is told at once
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("seed", range(6))
+def test_the_first_pass_says_what_cannot_be_mixed_whichever_layer_is_drawn(context, seed):
+    words = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 4), nn.Linear(4, 3))
+    with context(words, ["", "0", "1", "2"], alpha=1.0, generator=seeded(seed)):
+        with pytest.raises(ValueError, match=r"the model's first argument must be floating-point .*, got int64 \(4,\)"):
+            words(torch.arange(4))
+    model = nn.Sequential(nn.Linear(4, 4), nn.GRU(4, 4), Second(), nn.Linear(4, 3))
+    with context(model, ["", "0", "1", "3"], alpha=1.0, generator=seeded(seed)):
+        with pytest.raises(ValueError, match="the output of layer '1' must be a tensor"):
+            model(torch.zeros(6, 4))
+    with context(model.eval(), ["", "0", "1", "3"], alpha=1.0):  # nothing is to be mixed
+        assert model(torch.zeros(6, 4)).shape == (6, 3)
+    with context(model.train(), ["", "0"], alpha=1.0), pytest.raises(ValueError, match="the model got none"):
+        model(input=torch.zeros(6, 4))
+
+
+class Second(nn.Module):
+    def forward(self, output):
+        return output[0]
+
+
+ODD_TENSORS = {
+    "sparse_coo": lambda: torch.eye(4).to_sparse(),
+    "sparse_csr": lambda: torch.eye(4).to_sparse_csr(),
+    "nested": lambda: torch.nested.nested_tensor([torch.eye(4)[0], torch.eye(4)[1, :2]]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("kind", ODD_TENSORS)
+def test_tensors_that_are_not_dense(kind):
+    odd, model = ODD_TENSORS[kind](), nn.Sequential(nn.Identity())
+    calls = {
+        "inputs": lambda: mixup(odd, Y, alpha=1.0),
+        "targets": lambda: mixup(Y, odd, alpha=1.0),
+        "out": lambda: mixup(Y, Y, alpha=1.0, out=odd),
+        "activations": lambda: FlowMix(1.0)(odd, Y),
+        "logits": lambda: flow_loss(bce, odd, Y, flows=2),
+    }
+    for context in CONTEXTS:
+        for layer, name in (("", "the model's first argument"), ("0", "the output of layer '0'")):
+
+            def enter(context=context, layer=layer):
+                with context(model, [layer], alpha=1.0):
+                    model(odd)
+
+            calls[name] = enter
+        with context(model, ["0"], alpha=1.0) as mix:
+            model(Y)
+            with pytest.raises(ValueError, match=f"targets must be a dense tensor, .*, got {kind} float32"):
+                mix.targets(odd)
+    for name, call in calls.items():
+        with pytest.raises(ValueError, match=f"{name} must be a dense tensor.*, got {kind} float32"):
+            call()
+    with pytest.raises(ValueError, match=f"targets must be a dense tensor .*, got {kind} float32"):
+        flow_loss(bce, Y, odd, flows=2)
+    with pytest.raises(ValueError, match=f"targets must be a dense tensor, .*, got {kind} float32"):
+        FlowMix(1.0)(Y, odd)
+
+
+@pytest.mark.parametrize("real", [np.float16, np.float64, np.array, torch.tensor])
+@pytest.mark.parametrize("whole", [np.int64, np.uint8, np.array, torch.tensor])
+def test_a_number_of_any_library(real, whole):
+    model, (x, y) = network(), batch()
+    expected = mixup(x, y, alpha=0.5, generator=seeded())
+    assert torch.equal(mixup(x, y, alpha=real(0.5), generator=seeded()).inputs, expected.inputs)
+    z, t = FlowMix(0.5, generator=seeded())(x, y, flows=2)
+    flow = FlowMix(real(0.5), generator=seeded())
+    flow.alpha = real(0.5)
+    assert torch.equal(flow(x, y, flows=whole(2))[0], z)
+    assert flow_loss(bce, t, t, flows=whole(2)) == flow_loss(bce, t, t, flows=2)
+    for context in CONTEXTS:
+        for layers in (("1", "3"), ["1", "3"], np.array(["1", "3"]), {"1": 0, "3": 0}.keys()):
+            outputs = []
+            for alpha in (0.5, real(0.5)):
+                with context(model, layers, alpha=alpha, generator=seeded()):
+                    outputs.append(model(x))
+            assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("threshold", [1, 1 << 40])
+def test_half_precision_is_computed_in_float32(monkeypatch, dtype, threshold):
+    """The difference of two such numbers is beyond float16."""
+    monkeypatch.setattr(module, "_LARGE_SAMPLE_BYTES", threshold)
+    x = torch.tensor([[60000.0], [-60000.0]], dtype=dtype)
+    for seed in range(4):
+        mixed = mixup(x, torch.eye(2), alpha=1.0, generator=seeded(seed))
+        exact = by_hand(x.double(), mixed.lam.double(), mixed.index)
+        torch.testing.assert_close(mixed.inputs, exact.to(dtype), rtol=2 * torch.finfo(dtype).eps, atol=1e-3)
+        z, _ = FlowMix(1.0, generator=seeded(seed))(x, torch.eye(2))
+        assert torch.equal(z[2:], mixed.inputs)
+    # Each summand is rounded to its own last digit; the sum to one more at most.
+    ones, rows = torch.full((512, 1), 1.0, dtype=dtype), torch.zeros(512, 1, dtype=dtype)
+    assert flow_loss(lambda logits, target: (logits - target).mean(), ones, rows, flows=512) == 512
+    assert flow_loss(lambda a, b: a.sum(), ones, rows, flows=512).dtype == dtype
 
 
 # -------------------------------------------------------------------------------------- the articles' other mistakes

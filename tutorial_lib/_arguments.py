@@ -10,6 +10,8 @@ torch and NumPy are not imported here: where neither is loaded, no value can be 
 
 from __future__ import annotations
 
+import difflib
+import functools
 import math
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     Array = np.ndarray | Tensor
 
@@ -34,6 +36,8 @@ __all__ = [
     "generator",
     "listed",
     "mask",
+    "module",
+    "modules",
     "number",
     "numbers",
     "pair",
@@ -190,21 +194,20 @@ def generator(value: Any) -> torch.Generator | None:
 
 
 def tensor(value: Any, name: str, shape: str = "", *, kind: str = "real") -> Tensor:
-    """A dense tensor of a kind (``"floating-point"``, ``"whole"``, or ``"real"``: both) and a shape.
+    """A dense tensor of a kind (``"floating-point"``, ``"whole"``, ``"real"``: both, or ``"any"``) and a shape.
 
     The shape is written as in the docstrings: ``"(B, C, ...)"``, ``"(K, 4)"``, ``"(..., 4)"``. Numbers in it must
     agree, letters stand for any size, dots for any number of axes; no shape, any.
     """
     is_tensor, dense = _is_tensor(value), _is_dense(value)
-    if dense:
-        floating = value.is_floating_point()
-        whole_ = not floating and not value.is_complex() and str(value.dtype) != "torch.bool"
-        right = {"floating-point": floating, "whole": whole_, "real": floating or whole_}[kind]
-        if right and _fits(tuple(value.shape), shape):
-            return value
-    expected = {"floating-point": "floating-point", "whole": "of whole numbers", "real": "of real numbers"}[kind]
+    if dense and _is_kind(value, kind) and _fits(tuple(value.shape), shape):
+        return value
+    expected = {"floating-point": "floating-point", "whole": "of whole numbers", "real": "of real numbers", "any": ""}[
+        kind
+    ]
     if not is_tensor or not dense or kind != "floating-point":
         expected = f"a dense tensor, {expected}" if is_tensor and not dense else f"a tensor, {expected}"
+        expected = expected.removesuffix(", ")
     raise ValueError(f"{name} must be {expected}{' ' * bool(shape)}{shape}, got {what(value)}")
 
 
@@ -419,6 +422,31 @@ def double(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+# --- Models ---------------------------------------------------------------------------------------------------------
+
+
+def modules(value: Any, name: str) -> dict[str, nn.Module]:
+    """The layers of a ``torch.nn.Module`` by name, under each of its names where a layer has several."""
+    from torch import nn
+
+    if not isinstance(value, nn.Module):
+        raise ValueError(f"{name} must be a torch.nn.Module, got {what(value)}")
+    return dict(value.named_modules(remove_duplicate=False))
+
+
+def module(modules: dict[str, nn.Module], value: str, name: str) -> nn.Module:
+    """The layer of a name, among those of :func:`modules`.
+
+    >>> module({"": None, "conv1": None, "conv2": None}, "conv", "layers")
+    Traceback (most recent call last):
+    ValueError: layers: the model has no submodule 'conv'; it has, nearest first: 'conv2', 'conv1', ''
+    """
+    if value not in modules:
+        nearest = difflib.get_close_matches(value, modules, n=len(modules), cutoff=0.0)
+        raise ValueError(f"{name}: the model has no submodule {value!r}; it has, nearest first: {listed(nearest)}")
+    return modules[value]
+
+
 # --- How things are named -------------------------------------------------------------------------------------------
 
 
@@ -433,6 +461,8 @@ def what(value: Any) -> str:
     if _is_tensor(value):
         if value.ndim == 0 and _is_dense(value) and value.device.type != "meta":
             return str(value.detach().item())
+        if value.is_nested:
+            return f"nested {value.dtype}".replace("torch.", "")
         layout = "" if _is_dense(value) else f"{value.layout} ".removeprefix("torch.")
         return f"{layout}{value.dtype} {tuple(value.shape)}".replace("torch.", "")
     if numpy is not None and isinstance(value, numpy.ndarray):
@@ -468,7 +498,15 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _is_dense(value: Any) -> bool:
-    return _is_tensor(value) and str(value.layout) == "torch.strided"
+    return _is_tensor(value) and value.layout == sys.modules["torch"].strided and not value.is_nested
+
+
+def _is_kind(value: Tensor, kind: str) -> bool:
+    if kind == "any":
+        return True
+    if value.is_floating_point():
+        return kind != "whole"
+    return kind != "floating-point" and not value.is_complex() and str(value.dtype) != "torch.bool"
 
 
 def _plain(value: Any) -> Any:
@@ -564,13 +602,19 @@ def _kinds(letters: str) -> str:
 
 def _fits(shape: tuple[int, ...], pattern: str) -> bool:
     """Whether a shape is of the form that a pattern such as ``"(B, C, ...)"`` has."""
+    first, dots, last = _axes(pattern)
+    if len(shape) < len(first) + len(last) or not dots and len(shape) > len(first):
+        return False
+    ends = zip((*first, *last), (*shape[: len(first)], *shape[len(shape) - len(last) :]))
+    return all(axis is None or axis == size for axis, size in ends)
+
+
+@functools.cache
+def _axes(pattern: str) -> tuple[tuple[int | None, ...], bool, tuple[int | None, ...]]:
+    """A pattern's axes before its dots, whether it has dots, and those after; None: of any size."""
     if not pattern:
-        return True
+        return (), True, ()
     axes = [axis.strip() for axis in pattern.strip("()").split(",") if axis.strip()]
-    if "..." in axes:
-        place = axes.index("...")
-        last = len(axes) - place - 1
-        if len(shape) < place + last:
-            return False
-        axes = [*axes[:place], *["..."] * (len(shape) - place - last), *axes[len(axes) - last :]]
-    return len(axes) == len(shape) and all(not axis.isdigit() or int(axis) == size for axis, size in zip(axes, shape))
+    sizes = tuple(int(axis) if axis.isdigit() else None for axis in axes)
+    place = axes.index("...") if "..." in axes else len(axes)
+    return sizes[:place], "..." in axes, sizes[place + 1 :]

@@ -20,7 +20,6 @@ method              added to every ``.grad``                     passes a step (
 the length of one call, and leave nothing in the model.
 """
 
-import difflib
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -636,9 +635,7 @@ def _masks(mask: Mask) -> list[Tensor]:
 
 def _find(model: nn.Module, embedding: nn.Module | str | None) -> tuple[nn.Module | None, str]:
     """The layer, None for the model's input; and what to call it in a message."""
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    modules = dict(model.named_modules(remove_duplicate=False))
+    modules = check.modules(model, "model")
     if embedding is None and hasattr(model, "get_input_embeddings"):
         embedding = model.get_input_embeddings()
     if isinstance(embedding, nn.Module):
@@ -649,12 +646,7 @@ def _find(model: nn.Module, embedding: nn.Module | str | None) -> tuple[nn.Modul
     if isinstance(embedding, str):
         if embedding == "":
             return None, "the model's first argument"
-        if embedding not in modules:
-            nearest = difflib.get_close_matches(embedding, [name for name in modules if name], n=8, cutoff=0.0)
-            raise ValueError(
-                f"embedding: the model has no submodule {embedding!r}; it has, nearest first: {check.listed(nearest)}"
-            )
-        return modules[embedding], f"the layer {embedding!r}"
+        return check.module(modules, embedding, "embedding"), f"the layer {embedding!r}"
     if embedding is not None:
         raise ValueError(f"embedding must be a module, its name, or None, got {type(embedding).__name__}")
     found = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]

@@ -13,9 +13,8 @@ flow_mixup          every named layer of a model                2^m B after m la
 ==================  ==========================================  =================================
 """
 
-import difflib
 import math
-import numbers
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -23,6 +22,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from . import _arguments as check
+from ._kernels.hooks import COMPILED, attached, has_compiled, owners
 
 __all__ = ["Draw", "FlowMix", "Mixed", "Mixing", "flow_loss", "flow_mixup", "manifold_mixup", "mixup"]
 
@@ -87,12 +89,7 @@ def mixup(
     >>> bool(mixed.inputs[0, 0] == mixed.targets[0, 1])
     True
     """
-    _check_batch("inputs", inputs)
-    _check_targets(targets, rows=len(inputs), of="inputs")
-    if targets.device != inputs.device:
-        raise ValueError(f"targets must be on the device of inputs, {inputs.device}, got {targets.device}")
-    if out is not None:
-        _check_out(out, inputs, targets)
+    alpha = _check_mixup(inputs, targets, alpha, out, generator)
     lam, index = _draw(inputs, alpha, generator, per_sample=per_sample)
     return Mixed(_mix(inputs, lam, index, out), _mix(targets, lam, index), lam, index)
 
@@ -101,7 +98,6 @@ def _draw(
     values: Tensor, alpha: float, generator: torch.Generator | None, *, per_sample: bool = False, flows: int = 1
 ) -> tuple[Tensor, Tensor]:
     """Draw lam, and a partner for each row that lies in the row's own flow."""
-    alpha, generator = _check_alpha(alpha), _check_generator(generator)
     batch = len(values) // flows
     device = "cpu" if generator is None else generator.device
     # torch's Beta takes no generator, and a ratio of two Gamma draws is 0/0 for small alpha. NumPy's Beta is sound
@@ -115,7 +111,8 @@ def _draw(
         alpha = min(max(alpha, 1e-300), 1e300)
         lam = np.asarray(np.random.default_rng(seed).beta(alpha, alpha, batch if per_sample else None))
     if flows > 1:
-        index = (index + batch * torch.arange(flows, device=index.device)[:, None]).flatten()
+        starts = batch * torch.arange(flows, device=index.device)[:, None]
+        index = (index + starts).flatten()  # (B,) + (flows, 1) -> (flows*B,)
     return torch.from_numpy(lam).to(values.dtype).to(values.device), index
 
 
@@ -132,7 +129,7 @@ def _mix(values: Tensor, lam: Tensor, index: Tensor, out: Tensor | None = None) 
         return out
     lam = lam.to(values.device, values.dtype)
     if lam.ndim:
-        lam = lam.view(-1, *[1] * (values.ndim - 1))
+        lam = lam.view(-1, *[1] * (values.ndim - 1))  # (B,) -> (B, 1, ...)
     # In place on the gathered copy: one new buffer instead of two.
     return torch.index_select(values, 0, index.to(values.device), out=out).lerp_(values, lam)
 
@@ -145,7 +142,7 @@ class _AddFlow(torch.autograd.Function):
         ctx.save_for_backward(lam, index)
         # The layout that torch.cat would give (it keeps channels_last), without first making what it would join.
         both = torch.empty_like(torch.cat([values.to("meta")] * 2), device=values.device)
-        original, mixed = both.tensor_split(2)
+        original, mixed = both.tensor_split(2)  # (2*B, ...) -> (B, ...) twice
         original.copy_(values)
         _mix(values, lam, index, mixed)
         return both
@@ -153,9 +150,29 @@ class _AddFlow(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
         lam, index = ctx.saved_tensors
-        original, mixed = grad.tensor_split(2)
+        if hasattr(ctx, "flow_sum"):
+            ctx.flow_sum.wanted()
+        original, mixed = grad.tensor_split(2)  # (2*B, ...) -> (B, ...) twice
         # The adjoint of mixing with one lam is mixing with the inverse permutation.
         return _mix(mixed, lam, index.argsort()).lerp_(original, 0.5), None, None
+
+
+class _FlowSum:
+    """Whether the loss of a pass is summed over its flows, as the halved gradient needs."""
+
+    def __init__(self):
+        self.done = False
+
+    def wanted(self) -> None:
+        if not self.done:
+            self.done = True
+            warnings.warn(
+                "flow_mixup is trained with a loss that neither mix.loss nor flow_loss computed. Below each mixed "
+                "layer the gradient is halved, which is right for a loss summed over the flows; under a mean over all "
+                "rows what lies below learns at a fraction of its rate. Use mix.loss(loss_fn, logits, target)",
+                UserWarning,
+                stacklevel=2,
+            )
 
 
 class FlowMix(nn.Module):
@@ -203,19 +220,17 @@ class FlowMix(nn.Module):
 
     def __init__(self, alpha: float, keep_original: bool = True, generator: torch.Generator | None = None):
         super().__init__()
-        self.alpha = _check_alpha(alpha)
+        self.alpha = check.number(alpha, "alpha", low=0)
         self.keep_original = keep_original
-        self.generator = _check_generator(generator)
+        self.generator = check.generator(generator)
 
     def forward(self, activations: Tensor, targets: Tensor, *, flows: int = 1) -> tuple[Tensor, Tensor]:
         """Mix within each of the ``flows`` that the rows already hold; every flow is shuffled by the same draw."""
         if not self.training:
             return activations, targets
-        _check_batch("activations", activations)
-        _check_targets(targets, rows=len(activations), of="activations")
-        _check_flows(flows, "activations", activations)
-        lam, index = _draw(activations, self.alpha, self.generator, flows=flows)
-        mixed = _mix(targets, lam, index)
+        alpha, flows = _check_flow_mix(activations, targets, self.alpha, flows)
+        lam, index = _draw(activations, alpha, self.generator, flows=flows)
+        mixed = _mix(targets, lam, index)  # (flows*B, ...)
         if not self.keep_original:
             return _mix(activations, lam, index), mixed
         return _AddFlow.apply(activations, lam, index), torch.cat([targets, mixed])
@@ -246,13 +261,31 @@ def flow_loss(loss_fn: Callable[[Tensor, Tensor], Tensor], logits: Tensor, targe
     >>> flow_loss(nn.functional.binary_cross_entropy_with_logits, logits, targets, flows=2)
     tensor(1.3863)
     """
-    if _rows("logits", logits) != _rows("targets", targets):
-        raise ValueError(f"logits and targets must have the same number of rows, got {len(logits)} and {len(targets)}")
-    _check_flows(flows, "logits", logits)
+    flows = _check_flow_loss(logits, targets, flows)
+    if flows > 1:
+        _tell_flow_sum(logits)
+    return _flow_loss(loss_fn, logits, targets, flows)
+
+
+def _flow_loss(loss_fn: Callable[[Tensor, Tensor], Tensor], logits: Tensor, targets: Tensor, flows: int) -> Tensor:
+    # (flows*B, ...) -> (B, ...), flows times
     parts = [loss_fn(*flow) for flow in zip(logits.tensor_split(flows), targets.tensor_split(flows))]
     if parts[0].numel() != 1:
-        raise ValueError(f"loss_fn must return a scalar, the mean over its rows, got shape {tuple(parts[0].shape)}")
-    return sum(parts[1:], parts[0])
+        raise ValueError(f"loss_fn must return a scalar, the mean over its rows, got {check.what(parts[0])}")
+    return sum(map(check.wide, parts[1:]), check.wide(parts[0])).to(parts[0].dtype)
+
+
+def _tell_flow_sum(logits: Tensor) -> None:
+    """Find the latest mixing that the logits come from, and tell it that their loss is summed over the flows."""
+    nodes, seen = [logits.grad_fn], set()
+    for node in nodes:  # breadth first: the list grows as it is read
+        if hasattr(node, "flow_sum"):
+            node.flow_sum.done = True
+            return
+        if node is None or node in seen or isinstance(node, _AddFlow._backward_cls):
+            continue
+        seen.add(node)
+        nodes += [before for before, _ in node.next_functions]
 
 
 class Draw(NamedTuple):
@@ -282,11 +315,13 @@ class Mixing:
         draw_one: bool,
         generator: torch.Generator | None,
     ):
-        self._sites = _check_layers(model, layers)
-        self._alpha = _check_alpha(alpha)
-        self._keep_original, self._draw_one, self._generator = keep_original, draw_one, _check_generator(generator)
+        self._model, self._sites = model, _check_layers(model, layers)
+        self._alpha, self._generator = check.number(alpha, "alpha", low=0), check.generator(generator)
+        self._keep_original, self._draw_one = keep_original, draw_one
         self._waiting: list[str] | None = None  # layers still to be mixed in this pass; None before the first
-        self._running = False
+        self._unseen: set[str] = set()  # layers that a pass in training mode has still to reach, drawn or not
+        self._training = self._running = False
+        self._flow_sum = _FlowSum()
         self.draws: list[Draw] = []
 
     @property
@@ -315,71 +350,106 @@ class Mixing:
             (flows·B, ...) mixed targets; ``target`` itself where the pass was in ``eval()``.
 
         Raises:
-            RuntimeError: before the first forward pass, or if that pass did not reach a layer to be mixed.
+            RuntimeError: before the first forward pass, if that pass did not reach a layer to be mixed, or if compiled
+                code ran instead of it.
             ValueError: if ``target`` is not floating-point, or has other rows than the layer's output.
         """
-        if self._waiting is None:
-            raise RuntimeError("targets() was called before a forward pass of the model")
-        if self._waiting:
-            raise RuntimeError(f"the latest forward pass did not reach {_listed(self._waiting)}, which was to be mixed")
+        self._check_pass()
         if self.draws:
             _check_targets(target, rows=len(self.draws[0].index), of=f"the output of layer {self.draws[0].layer!r}")
         for draw in self.draws:
             mixed = _mix(target, draw.lam, draw.index)
-            target = torch.cat([target, mixed]) if self._keep_original else mixed
+            target = torch.cat([target, mixed]) if self._keep_original else mixed  # rows -> 2*rows
         return target
 
+    def loss(self, loss_fn: Callable[[Tensor, Tensor], Tensor], logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of the latest forward pass: its target mixed as its rows, its flows summed as in :func:`flow_loss`.
+
+        Args:
+            loss_fn: takes the logits and targets of one flow, returns a scalar, the mean over its rows.
+            logits: (flows·B, ...) output of the latest forward pass.
+            target: (B, ...) floating-point targets of the batch that was given to the model; in ``eval()`` whatever
+                ``loss_fn`` takes.
+
+        Returns:
+            The scalar loss. In ``eval()``, and without flows of originals, ``loss_fn(logits, self.targets(target))``.
+
+        Raises:
+            RuntimeError, ValueError: as :meth:`targets` and :func:`flow_loss`.
+        """
+        targets = self.targets(target)
+        flows = _check_flow_loss(logits, targets, self.flows)
+        self._flow_sum.done = True
+        return _flow_loss(loss_fn, logits, targets, flows)
+
     @contextmanager
-    def _attached(self, model: nn.Module) -> Iterator["Mixing"]:
-        hooks = [
-            model.register_forward_pre_hook(self._begin),
-            model.register_forward_hook(self._end, always_call=True),
-            *(site.register_forward_hook(self._reach(name)) for name, site in self._sites.items() if name),
-        ]
-        try:
+    def _attached(self) -> Iterator["Mixing"]:
+        sites = [(site, "after", self._reach(name)) for name, site in self._sites.items() if name]
+        with attached(self, (self._model, "before", self._begin), (self._model, "finally", self._end), *sites):
             yield self
-        finally:
-            for hook in hooks:
-                hook.remove()
+            if self._waiting is None and self._model.training and has_compiled():
+                raise RuntimeError(f"no forward pass of the model was seen: nothing was mixed{COMPILED}")
 
     def _begin(self, model: nn.Module, args: tuple) -> tuple | None:
-        names = list(self._sites) if model.training else []
-        if self._draw_one and names:
+        self._waiting, self._running, self._training, self.draws = [], True, model.training, []
+        if not model.training:
+            return None
+        names, self._unseen, self._flow_sum = list(self._sites), set(self._sites), _FlowSum()
+        if self._draw_one:
             device = "cpu" if self._generator is None else self._generator.device
             names = [names[torch.randint(len(names), (), generator=self._generator, device=device)]]
-        self._waiting, self._running, self.draws = names, True, []
-        if "" not in names:
+        self._waiting = names
+        if "" not in self._sites:
             return None
         if not args:
             raise ValueError("layers: '' mixes the model's first positional argument, and the model got none")
-        return self._mix_at("", args[0]), *args[1:]
+        values = self._arrive("", args[0])
+        return None if values is None else (values, *args[1:])
 
     def _end(self, model: nn.Module, args: tuple, output) -> None:
         self._running = False
 
     def _reach(self, name: str) -> Callable:
-        def hook(layer: nn.Module, args: tuple, output):
+        def hook(layer: nn.Module, args: tuple, kwargs: dict, output):
             # A checkpointed layer runs again inside backward(). Left alone it would be unmixed there, and the
             # gradient silently wrong.
             if torch._C._current_graph_task_id() != -1 and any(draw.layer == name for draw in self.draws):
                 raise RuntimeError(f"layer {name!r} is mixed: it cannot lie under activation checkpointing")
-            if self._running and name in self._waiting:
-                return self._mix_at(name, output)
+            if self._running and self._training and name in self._unseen:
+                return self._arrive(name, output)
 
         return hook
 
-    def _mix_at(self, name: str, values: Tensor) -> Tensor:
-        what = f"the output of layer {name!r}" if name else "the model's first argument"
-        _check_batch(what, values)
-        if self.draws and len(values) != self.flows * len(self.draws[0].index):
+    def _arrive(self, name: str, values: Tensor) -> Tensor | None:
+        """A layer's first call in a pass: what it gives is mixed if its turn has come, and could be mixed if not."""
+        self._unseen.remove(name)
+        rows = _check_site(name, values)
+        if name not in self._waiting:
+            return None
+        if self.draws and rows != self.flows * len(self.draws[0].index):
             raise ValueError(
-                f"{what} must have the batch first, {self.flows * len(self.draws[0].index)} rows after the layers "
-                f"mixed before it, got {len(values)}"
+                f"{_site(name)} must have the batch first, {self.flows * len(self.draws[0].index)} rows after the "
+                f"layers mixed before it, got {rows}"
             )
         lam, index = _draw(values, self._alpha, self._generator, flows=self.flows)
         self._waiting.remove(name)
         self.draws.append(Draw(name, lam, index))
-        return (_AddFlow.apply if self._keep_original else _mix)(values, lam, index)
+        if not self._keep_original:
+            return _mix(values, lam, index)
+        both = _AddFlow.apply(values, lam, index)
+        if both.grad_fn is not None:
+            both.grad_fn.flow_sum = self._flow_sum
+        return both
+
+    def _check_pass(self) -> None:
+        if self._waiting is None:
+            raise RuntimeError(f"targets() was called before a forward pass of the model{COMPILED}")
+        if self._waiting:
+            missing = check.listed(self._waiting)
+            raise RuntimeError(f"the latest forward pass did not reach {missing}, which was to be mixed{COMPILED}")
+        if self._training != self._model.training and has_compiled():
+            mode = "training mode" if self._training else "eval()"
+            raise RuntimeError(f"the latest forward pass that was seen was in {mode}, and the model is not{COMPILED}")
 
 
 @contextmanager
@@ -393,7 +463,8 @@ def manifold_mixup(
 
     The model needs no change. Inside the context every forward pass of ``model`` in training mode mixes;
     ``mix.targets(target)`` gives the matching targets of the latest pass. In ``eval()`` nothing is mixed and
-    ``targets`` returns what it is given. On leaving the context, also by an exception, the model is as it was.
+    ``targets`` returns what it is given. On leaving the context, also by an exception, the model is as it was; a copy
+    that is made inside is a plain model, which does not mix.
 
     Name layers that everything passes through: what runs round a layer by a skip connection is not mixed. A layer
     that is called several times in a pass is mixed at its first call. Contexts on one model cannot be nested.
@@ -409,8 +480,10 @@ def manifold_mixup(
         A :class:`Mixing` with ``targets(target)``, and ``layer``, ``lam`` and ``index`` of the latest pass.
 
     Raises:
-        ValueError: on entering, for an unknown, repeated or missing name (the right ones are listed); in a forward
-            pass, if a layer's output cannot be mixed.
+        ValueError: on entering, for an unknown, repeated or missing name (the right ones are listed); in the first
+            forward pass, if the output of any of the layers cannot be mixed.
+        RuntimeError: in ``targets`` or on leaving, if the hooks did not run because ``torch.compile`` had compiled the
+            model before.
 
     References:
         Verma et al., Manifold Mixup: Better Representations by Interpolating Hidden States, ICML 2019, section 2.
@@ -423,7 +496,7 @@ def manifold_mixup(
     True
     """
     mixing = Mixing(model, layers, alpha=alpha, keep_original=False, draw_one=True, generator=generator)
-    with mixing._attached(model):
+    with mixing._attached():
         yield mixing
 
 
@@ -440,7 +513,8 @@ def flow_mixup(
 
     Every named layer is mixed in every forward pass in training mode, in the order in which they are reached. Each
     doubles the rows, originals first: the output has ``mix.flows * B`` rows, and so has ``mix.targets(target)``.
-    :func:`flow_loss` takes both. Everything else is as in :func:`manifold_mixup`.
+    ``mix.loss`` takes the output, and mixes and sums as the halved gradients need; any other loss of these rows is
+    trained with a warning. Everything else is as in :func:`manifold_mixup`.
 
     Name layers that everything passes through. What runs round a layer by a skip connection keeps its B rows, and the
     model fails where the two meet.
@@ -453,10 +527,14 @@ def flow_mixup(
         generator: source of all randomness; ``None`` is torch's global CPU generator.
 
     Yields:
-        A :class:`Mixing` with ``targets(target)``, ``flows`` and ``draws`` of the latest pass.
+        A :class:`Mixing` with ``loss(loss_fn, logits, target)``, and ``targets(target)``, ``flows`` and ``draws`` of
+        the latest pass.
 
     Raises:
-        ValueError: as :func:`manifold_mixup`.
+        ValueError, RuntimeError: as :func:`manifold_mixup`.
+
+    Warns:
+        UserWarning: in ``backward``, if the loss was computed neither by ``mix.loss`` nor by :func:`flow_loss`.
 
     References:
         Chen et al., Flow-Mixup: Classifying Multi-labeled Medical Images with Corrupted Labels, BIBM 2020
@@ -466,48 +544,69 @@ def flow_mixup(
     >>> x, y = torch.randn(5, 8), torch.randint(2, (5, 3)).float()
     >>> with flow_mixup(model, ["0", "1"], alpha=1.0) as mix:
     ...     logits = model(x)
-    ...     loss_fn = nn.functional.binary_cross_entropy_with_logits
-    ...     loss = flow_loss(loss_fn, logits, mix.targets(y), flows=mix.flows)
+    ...     loss = mix.loss(nn.functional.binary_cross_entropy_with_logits, logits, y)
     >>> logits.shape, mix.flows
     (torch.Size([20, 3]), 4)
     """
     mixing = Mixing(model, layers, alpha=alpha, keep_original=keep_original, draw_one=False, generator=generator)
-    with mixing._attached(model):
+    with mixing._attached():
         yield mixing
 
 
-def _rows(name: str, values: Tensor) -> int:
-    if not isinstance(values, Tensor):
-        raise ValueError(f"{name} must be one tensor, got {type(values).__name__}")
-    if values.ndim == 0:
-        raise ValueError(f"{name} must have the batch as its first dimension, got a 0-dimensional tensor")
-    return len(values)
+# --- Arguments --------------------------------------------------------------------------------------------------------
 
 
-def _check_batch(name: str, values: Tensor) -> None:
-    _rows(name, values)
-    if not values.is_floating_point():
-        raise ValueError(f"{name} must be floating-point to be mixed, got {values.dtype}")
+def _check_mixup(inputs: Tensor, targets: Tensor, alpha: float, out: Tensor | None, generator) -> float:
+    check.tensor(inputs, "inputs", "(B, ...)", kind="floating-point")
+    _check_targets(targets, rows=len(inputs), of="inputs")
+    if targets.device != inputs.device:
+        raise ValueError(f"targets must be on the device of inputs, {inputs.device}, got {targets.device}")
+    if out is not None:
+        _check_out(out, inputs, targets)
+    check.generator(generator)
+    return check.number(alpha, "alpha", low=0)
+
+
+def _check_flow_mix(activations: Tensor, targets: Tensor, alpha: float, flows: int) -> tuple[float, int]:
+    check.tensor(activations, "activations", "(B, ...)", kind="floating-point")
+    _check_targets(targets, rows=len(activations), of="activations")
+    return check.number(alpha, "alpha", low=0), _check_flows(flows, "activations", activations)
+
+
+def _check_flow_loss(logits: Tensor, targets: Tensor, flows: int) -> int:
+    for name, rows in (("logits", logits), ("targets", targets)):
+        check.tensor(rows, name, "(B, ...)", kind="any")
+    if len(logits) != len(targets):
+        raise ValueError(f"logits and targets must have the same number of rows, got {len(logits)} and {len(targets)}")
+    return _check_flows(flows, "logits", logits)
+
+
+def _check_flows(flows: int, name: str, values: Tensor) -> int:
+    flows = check.whole(flows, "flows", low=1)
+    if len(values) % flows:
+        raise ValueError(f"the rows of {name} must be a multiple of flows, {flows}, got {len(values)}")
+    return flows
 
 
 def _check_targets(targets: Tensor, *, rows: int, of: str) -> None:
-    found = _rows("targets", targets)
-    if targets.dtype == torch.bool:
-        raise ValueError("targets must be floating-point, got torch.bool: convert multi-label targets with .float()")
-    if not targets.is_floating_point():
-        raise ValueError(
-            f"targets must be floating-point, got {targets.dtype}: one-hot encode class numbers first, "
-            "torch.nn.functional.one_hot(targets, num_classes).float()"
+    if isinstance(targets, Tensor) and not targets.is_floating_point():
+        advice = (
+            "convert multi-label targets with .float()"
+            if targets.dtype == torch.bool
+            else "one-hot encode class numbers first, torch.nn.functional.one_hot(targets, num_classes).float()"
         )
-    if found != rows:
-        raise ValueError(f"targets must have as many rows as {of}, {rows}, got {found}")
+        raise ValueError(f"targets must be floating-point: {advice}, got {check.what(targets)}")
+    check.tensor(targets, "targets", "(B, ...)", kind="floating-point")
+    if len(targets) != rows:
+        hint = COMPILED if has_compiled() and of != "inputs" else ""
+        raise ValueError(f"targets must have as many rows as {of}, {rows}, got {len(targets)}{hint}")
 
 
 def _check_out(out: Tensor, inputs: Tensor, targets: Tensor) -> None:
-    expected = (inputs.shape, inputs.dtype, inputs.device)
-    if not isinstance(out, Tensor) or (out.shape, out.dtype, out.device) != expected:
-        found = f"{tuple(out.shape)} {out.dtype} {out.device}" if isinstance(out, Tensor) else type(out).__name__
-        raise ValueError(f"out must be like inputs, {tuple(inputs.shape)} {inputs.dtype} {inputs.device}, got {found}")
+    check.tensor(out, "out", kind="floating-point")
+    if (out.shape, out.dtype, out.device) != (inputs.shape, inputs.dtype, inputs.device):
+        wanted, found = (f"{check.what(value)} on {value.device}" for value in (inputs, out))
+        raise ValueError(f"out must be like inputs, {wanted}, got {found}")
     if out.requires_grad or (inputs.requires_grad and torch.is_grad_enabled()):
         raise ValueError("out cannot be used where a gradient is needed: leave it out, or use torch.no_grad()")
     if any(size > 1 and stride == 0 for size, stride in zip(out.shape, out.stride())):
@@ -526,46 +625,24 @@ def _overlap(a: Tensor, b: Tensor) -> bool:
     return a.numel() > 0 and b.numel() > 0 and a_start < b_end and b_start < a_end
 
 
-def _check_alpha(alpha: float) -> float:
-    if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real) or not 0 <= alpha < math.inf:
-        raise ValueError(f"alpha must be a finite number, at least 0, got {alpha!r}")
-    return float(alpha)
-
-
-def _check_generator(generator: torch.Generator | None) -> torch.Generator | None:
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise ValueError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
-    return generator
-
-
-def _check_flows(flows: int, name: str, values: Tensor) -> None:
-    if isinstance(flows, bool) or not isinstance(flows, numbers.Integral) or flows < 1:
-        raise ValueError(f"flows must be an integer, at least 1, got {flows!r}")
-    if len(values) % flows:
-        raise ValueError(f"the rows of {name} must be a multiple of flows, {flows}, got {len(values)}")
-
-
 def _check_layers(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]:
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    if isinstance(layers, str) or not isinstance(layers, Sequence) or not all(isinstance(n, str) for n in layers):
-        raise ValueError(f"layers must be a list of names of submodules, got {layers!r}")
-    modules = dict(model.named_modules(remove_duplicate=False))
-    for name in layers:
-        if name not in modules:
-            nearest = difflib.get_close_matches(name, modules, n=len(modules), cutoff=0.0)
-            raise ValueError(f"layers: the model has no submodule {name!r}; it has, nearest first: {_listed(nearest)}")
-    sites = {name: modules[name] for name in layers}
+    modules = check.modules(model, "model")
+    names = check.strings(layers, "layers")
+    sites = {name: check.module(modules, name, "layers") for name in names}
     if not sites:
-        raise ValueError(f"layers must name at least one submodule, got none; the model has: {_listed(modules)}")
-    if len({id(module) for module in sites.values()}) < len(layers):
-        raise ValueError(f"layers must name each submodule once, got {_listed(layers)}")
-    for module in model.modules():
-        for hook in module._forward_pre_hooks.values():
-            if isinstance(getattr(hook, "__self__", None), Mixing):
-                raise ValueError("model is already inside manifold_mixup or flow_mixup; the two cannot be nested")
+        raise ValueError(
+            f"layers must name at least one submodule of {check.listed(modules)}, got {check.what(layers)}"
+        )
+    if len({id(module) for module in sites.values()}) < len(names):
+        raise ValueError(f"layers must name each submodule once, got {check.listed(names)}")
+    if any(isinstance(owner, Mixing) for module in model.modules() for owner in owners(module)):
+        raise ValueError("model is already inside manifold_mixup or flow_mixup; the two cannot be nested")
     return sites
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names)
+def _check_site(name: str, values: Tensor) -> int:
+    return len(check.tensor(values, _site(name), "(B, ...)", kind="floating-point"))
+
+
+def _site(name: str) -> str:
+    return f"the output of layer {name!r}" if name else "the model's first argument"
