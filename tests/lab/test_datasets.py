@@ -291,16 +291,38 @@ def test_corrupt_labels_keeps_dtype(dtype):
 @pytest.mark.parametrize(
     "labels, rate, protocol, message",
     [
-        (torch.zeros(2, 2), 0.1, "swap", "protocol must be one of"),
-        (torch.zeros(2, 2), 1.1, "flip", "rate must lie"),
-        (torch.zeros(2, 2), float("nan"), "flip", "rate must lie"),
-        (torch.zeros(4), 0.1, "flip", "matrix of 0 and 1"),
-        (torch.full((2, 2), 0.5), 0.1, "flip", "matrix of 0 and 1"),
+        (torch.zeros(2, 2), 0.1, "swap", "protocol must be 'flip', 'missing' or 'shuffle', got 'swap'"),
+        (torch.zeros(2, 2), 1.1, "flip", r"rate must be in \[0, 1\], got 1.1"),
+        (torch.zeros(2, 2), float("nan"), "flip", r"rate must be in \[0, 1\]"),
+        (
+            torch.zeros(4),
+            0.1,
+            "flip",
+            r"matrix of 0 and 1 \(one yes-or-no label a sample: labels\[:, None\]\), got float32",
+        ),
+        (
+            torch.arange(4),
+            0.1,
+            "shuffle",
+            r"matrix of 0 and 1 \(class numbers: .*one_hot\(labels\)\), got int64 \(4,\)",
+        ),
+        (torch.zeros(2, 3, 4), 0.1, "flip", r"matrix of 0 and 1, got float32 \(2, 3, 4\)"),
+        (torch.full((2, 2), 0.5), 0.1, "flip", "matrix of 0 and 1, got 0.5"),
+        (torch.eye(2).to_sparse(), 0.1, "flip", "labels must be a dense tensor, got sparse_coo"),
+        ([[0, 1]], 0.1, "flip", "labels must be a tensor, got"),
     ],
 )
 def test_corrupt_labels_bad_input(labels, rate, protocol, message):
     with pytest.raises(ValueError, match=message):
         corrupt_labels(labels, rate=rate, protocol=protocol)
+
+
+def test_what_the_error_advises_is_accepted():
+    labels = torch.tensor([0, 1, 1, 0])
+    assert corrupt_labels(labels[:, None], rate=1.0, protocol="flip").labels[:, 0].tolist() == [1, 0, 0, 1]
+    classes = torch.nn.functional.one_hot(torch.tensor([0, 2, 1, 2, 0]))
+    noisy = corrupt_labels(classes, rate=np.float32(1.0), protocol="shuffle").labels
+    assert noisy.sum(1).tolist() == [1] * 5 and sorted(noisy.argmax(1).tolist()) == [0, 0, 1, 2, 2]
 
 
 # --- the ECG tasks of chapter 02 ------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from scipy import stats
 
+from tutorial_lib import _arguments as check
+
 
 class Split(NamedTuple):
     """Rows of a data set: ``inputs`` (N, …) and ``targets`` (N, …)."""
@@ -396,7 +398,8 @@ def corrupt_labels(
       between signal and labels is cut. (Rows may be equal, so ``changed`` can be smaller.)
 
     Args:
-        labels: (N, K), every entry 0 or 1, any dtype.
+        labels: (N, K), every entry 0 or 1, any dtype. N single yes-or-no labels go in as ``labels[:, None]``, class
+            numbers as ``torch.nn.functional.one_hot(labels)`` (with ``"shuffle"``, which keeps one 1 a row).
         rate: in [0, 1].
         protocol: ``"flip"``, ``"missing"`` or ``"shuffle"``.
         generator: source of chance, on any device; ``None`` is torch's global CPU generator.
@@ -410,12 +413,9 @@ def corrupt_labels(
     >>> corrupt_labels(torch.ones(2, 3), rate=1.0, protocol="missing").labels.sum()
     tensor(0.)
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
-    if not 0 <= rate <= 1:
-        raise ValueError(f"rate must lie in [0, 1], got {rate}")
-    if labels.ndim != 2 or not bool(((labels == 0) | (labels == 1)).all()):
-        raise ValueError(f"labels must be an (N, K) matrix of 0 and 1, got shape {tuple(labels.shape)}")
+    check.choice(protocol, "protocol", PROTOCOLS)
+    rate, generator = check.number(rate, "rate", low=0, high=1), check.generator(generator)
+    _check_label_matrix(labels)
     source = generator.device if generator is not None else "cpu"
     noisy = labels.clone()
     if protocol == "shuffle":
@@ -428,6 +428,20 @@ def corrupt_labels(
             hit &= labels == 1
         noisy[hit] = 1 - labels[hit] if labels.dtype != torch.bool else ~labels[hit]
     return Corrupted(noisy, noisy != labels)
+
+
+def _check_label_matrix(labels: torch.Tensor) -> None:
+    check.tensor(labels, "labels", kind="any")
+    wrong = labels[(labels != 0) & (labels != 1)]
+    if labels.ndim == 2 and not len(wrong):
+        return
+    advice = ""
+    if labels.ndim == 1 and not len(wrong):
+        advice = " (one yes-or-no label a sample: labels[:, None])"
+    elif labels.ndim == 1 and not labels.is_floating_point():
+        advice = " (class numbers: torch.nn.functional.one_hot(labels))"
+    found = check.what(wrong[0]) if labels.ndim == 2 else check.what(labels)
+    raise ValueError(f"labels must be an (N, K) matrix of 0 and 1{advice}, got {found}")
 
 
 # --- the multi-label ECG tasks of chapter 02 ------------------------------------------------------------------------
