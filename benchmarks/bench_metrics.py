@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from benchmarks.timing import medians, show
-from tutorial_lib import metrics
+from tutorial_lib._kernels import nearest
 from tutorial_lib.metrics import confusion_matrix, surface_distances
 
 MEDPY, SMP = "medpy==0.5.2", "segmentation-models-pytorch==0.5.0"
@@ -70,7 +70,7 @@ def surfaces(title: str, pred: np.ndarray, truth: np.ndarray, peers: bool) -> No
 
 def only(way: str, pred: np.ndarray, truth: np.ndarray) -> None:
     """`surface_distances` with the other two ways to the nearest voxel closed."""
-    with patch.multiple(metrics, _shells=lambda spacing: [], _VOXELS_PER_QUERY={"tree": 0, "transform": math.inf}[way]):
+    with patch.multiple(nearest, _shells=lambda spacing: [], _VOXELS_PER_QUERY={"tree": 0, "transform": math.inf}[way]):
         surface_distances(pred, truth)
 
 

@@ -171,7 +171,7 @@ def test_dtc_loss_bad_input():
     for name, value in (("lam", -1.0), ("lam", math.nan), ("beta", math.inf)):
         with pytest.raises(ValueError, match=f"{name} must be finite and at least 0"):
             dtc_loss(logits, sdf, target, target_sdf, **{"lam": 1.0, name: value})
-    with pytest.raises(ValueError, match="k must be positive"):
+    with pytest.raises(ValueError, match="k, .*, must be finite and above 0"):
         dtc_loss(logits, sdf, target, target_sdf, lam=1.0, k=-1500)
 
 
@@ -210,7 +210,7 @@ def test_dice_loss_known_answers():
     assert dice_loss(soft, soft).item() == pytest.approx(0, abs=1e-6)  # its squares on both sides
     nothing = torch.zeros(1, 1, 3)
     assert dice_loss(nothing, nothing).item() == 0
-    with pytest.raises(ValueError, match="smooth must be above 0"):
+    with pytest.raises(ValueError, match="smooth must be finite and above 0"):
         dice_loss(p, y, smooth=0)
     with pytest.raises(ValueError, match="target must have the shape of probability"):
         dice_loss(p, y[0])
@@ -256,7 +256,7 @@ def test_rampup_bad_input():
     for bad in ({"step": math.nan, "total": 1}, {"step": 1, "total": -1}, {"step": 1, "total": math.inf}):
         with pytest.raises(ValueError, match="must be finite"):
             gaussian_rampup(**bad)
-    with pytest.raises(ValueError, match="stairs must be at least 1"):
+    with pytest.raises(ValueError, match="stairs must be a whole number of at least 1"):
         gaussian_rampup(1, 2, stairs=0)
     with pytest.raises(ValueError, match="source must be 'paper', 'code' or 'flag', got 'Paper'"):
         dtc_weights(1, 2, source="Paper")
@@ -464,3 +464,120 @@ def test_clipped_noise():
         clipped_noise(x, std=-1)
     with pytest.raises(ValueError, match="inputs must be floating-point"):
         clipped_noise(torch.zeros(2, dtype=torch.long))
+
+
+# --- kinds of faults ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("buffers", ["copy", "average"])
+def test_an_average_in_half_precision_moves(dtype, buffers):
+    """A thousandth of the way a step is less than the last digit: the teacher stood still for ever."""
+    student, plain = network(0).to(dtype), network(0)
+    with torch.no_grad():
+        student[1].running_mean += 1
+        plain[1].running_mean += 1
+    single, kept = copy.deepcopy(student), MeanTeacher(student, decay=0.999, buffers=buffers)
+    wide = copy.deepcopy(plain)
+    kept.updates = 10**6  # the first steps go further
+    with torch.no_grad():
+        for own in (student, plain):
+            for value in own.parameters():
+                value += 0.5
+            own[1].running_mean += 0.5
+    for _ in range(300):
+        ema_update(single, student, decay=0.999, buffers=buffers)
+        ema_update(wide, plain, decay=0.999, buffers=buffers)
+        kept.update(student)
+    for name, value in wide.state_dict().items():
+        for teacher in (single, kept.model):
+            found = teacher.state_dict()[name]
+            assert found.dtype == (dtype if value.is_floating_point() else value.dtype)
+            torch.testing.assert_close(found.float(), value.float(), rtol=0, atol=0.02, msg=name)
+    moved = kept.model[0].weight - student[0].weight + 0.5
+    torch.testing.assert_close(moved.float(), torch.full_like(moved, 0.5 * (1 - 0.999**300)).float(), rtol=0, atol=0.02)
+
+
+def test_a_half_precision_teacher_resumes_where_it_was():
+    student = nn.Linear(3, 2).to(torch.bfloat16)
+    teacher, other = MeanTeacher(student, decay=0.999), MeanTeacher(nn.Linear(3, 2).to(torch.bfloat16), decay=0.999)
+    assert teacher.get_extra_state() == {"updates": 0}
+    for step in range(3):
+        with torch.no_grad():
+            student.weight += 2.0**-step
+        teacher.update(student)
+    other.load_state_dict(copy.deepcopy(teacher.state_dict()))
+    for one in (teacher, other):
+        for _ in range(20):
+            one.update(student)
+    assert torch.equal(teacher.model.weight, other.model.weight)
+    assert torch.equal(teacher.model.weight.average, other.model.weight.average)
+    # Whoever sets the parameters themselves is not overruled by the average that was.
+    with torch.no_grad():
+        other.model.weight.fill_(5.0)
+    other.update(student)
+    assert (other.model.weight > 4.7).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_consistency_is_computed_in_float32(dtype):
+    logits, sdf, target, target_sdf = (value.to(dtype) for value in batch())
+    wide = [value.float() for value in (logits, sdf, target, target_sdf)]
+    for found, expected in (
+        (dtc_loss(logits, sdf, target, target_sdf, lam=0.5), dtc_loss(*wide, lam=0.5)),
+        (mean_teacher_loss(logits, sdf, target, lam=0.5), mean_teacher_loss(*wide[:3], lam=0.5)),
+        ([task_consistency(logits, sdf)], [task_consistency(*wide[:2])]),
+    ):
+        assert [float(term) for term in found] == [float(term) for term in expected]
+
+
+@pytest.mark.parametrize(
+    "kind", [list, tuple, np.array, torch.tensor, lambda v: np.array(v, ">i4"), lambda v: range(*v[:1], v[-1] + 1)]
+)
+def test_indices_of_any_library(kind):
+    options = {"labelled_per_batch": np.int64(1), "unlabelled_per_batch": torch.tensor(2), "batches": np.int32(3)}
+    sampler = TwoStreamBatchSampler(kind([0, 1, 2]), kind([3, 4, 5]), **options, generator=seeded())
+    plain = TwoStreamBatchSampler(
+        [0, 1, 2], [3, 4, 5], labelled_per_batch=1, unlabelled_per_batch=2, batches=3, generator=seeded()
+    )
+    found = list(sampler)
+    assert found == list(plain) and all(type(index) is int for some in found for index in some)
+
+
+def test_numbers_of_any_library():
+    logits, sdf, target, target_sdf = batch()
+    expected = dtc_loss(logits, sdf, target, target_sdf, lam=0.5, beta=0.25, k=10.0)
+    for number in (np.float32, np.float64, torch.tensor, np.array):
+        found = dtc_loss(logits, sdf, target, target_sdf, lam=number(0.5), beta=number(0.25), k=number(10.0))
+        assert found.total == expected.total
+        assert gaussian_rampup(number(5.0), number(10.0), stairs=np.int64(4)) == gaussian_rampup(5, 10, stairs=4)
+        assert MeanTeacher(nn.Linear(1, 1), decay=number(0.5)).decay == 0.5
+        assert clipped_noise(logits, std=number(0.5), clip=number(0.25)).abs().max() <= 0.25
+    for wrong in (True, "0.5", [0.5], math.nan, -1):
+        for call in (
+            lambda value: dtc_loss(logits, sdf, target, target_sdf, lam=value),
+            lambda value: mean_teacher_loss(logits, sdf, target, lam=value),
+            lambda value: clipped_noise(logits, std=value),
+            lambda value: MeanTeacher(nn.Linear(1, 1), decay=value),
+        ):
+            with pytest.raises(ValueError, match="^(lam|std|decay) must be .*, got "):
+                call(wrong)
+
+
+def test_a_teacher_made_inside_a_mixing_or_an_attack_is_a_plain_network():
+    from tutorial_lib.adversarial import attack
+    from tutorial_lib.mixup import flow_mixup, manifold_mixup
+
+    student, x = network().eval(), torch.randn(6, 1, 8, 8, generator=seeded())
+    plain = student(x)
+    for context in (
+        lambda: manifold_mixup(student, ["0"], alpha=1.0, generator=seeded()),
+        lambda: flow_mixup(student, ["0"], alpha=1.0, generator=seeded()),
+        lambda: attack(student, "0", lambda: student(x).square().mean(), epsilon=1.0),
+    ):
+        with context():
+            teacher = MeanTeacher(student).eval()
+            torch.testing.assert_close(teacher(x), plain)
+        torch.testing.assert_close(teacher(x), plain)
+        teacher.update(student)
+        torch.testing.assert_close(teacher(x), plain)

@@ -25,7 +25,7 @@ from torch.utils import _pytree as pytree
 
 import tutorial_lib
 import tutorial_lib.lab
-from tutorial_lib import adversarial, augment, consistency, level_sets, losses, metrics, networks, roi
+from tutorial_lib import _arguments, adversarial, augment, consistency, level_sets, losses, metrics, networks, roi
 from tutorial_lib import boxes as box_module
 from tutorial_lib import mixup as mixing
 from tutorial_lib.lab import calibration, claims, datasets, exercises, training
@@ -842,9 +842,9 @@ def test_the_stand_in_gives_the_same_numbers(name, stand_in):
 def test_no_function_needs_float64_on_the_device(name, one_thread, monkeypatch):
     if "double" in name:
         pytest.skip("asks for float64 itself")
-    """Apple's GPUs have none. (Two modules ask for the device by its name, "mps".)"""
-    for module, function in ((metrics, "_float"), (losses, "_double")):
-        monkeypatch.setattr(module, function, lambda device: torch.float64 if device.type == "cpu" else torch.float32)
+    """Apple's GPUs have none. (What asks for the widest type of a device knows that one by its name, "mps".)"""
+    widest = lambda device: torch.float64 if device.type == "cpu" else torch.float32  # noqa: E731
+    monkeypatch.setattr(_arguments, "double", widest)
     with second_device.in_use(float64=False) as device:
         given, gradients = results(TABLE[name].run, Over(device))
     assert not any(isinstance(value, second_device.Elsewhere) and value.dtype == torch.float64 for value in given)

@@ -59,6 +59,11 @@ def brute_force(mask: np.ndarray, steps: tuple[float, ...]) -> np.ndarray:
     return (np.where(flat, -1, 1) * pairs.min(axis=1)).reshape(mask.shape)
 
 
+def distance(mask, **options):
+    """Of one sample, all of whose axes are space."""
+    return signed_distance(mask, spatial_dims=mask.ndim, **options)
+
+
 # --- signed_distance: the distance itself -----------------------------------------------------------------------------
 
 
@@ -117,7 +122,7 @@ def test_moving_the_object_moves_the_distance(mask, before, after):
     padded = np.pad(mask, [(before, after)] * mask.ndim)
     shifted = np.pad(mask, [(before + 1, after + 3)] * mask.ndim)
     window = tuple(slice(1, 1 + n) for n in padded.shape)
-    np.testing.assert_array_equal(signed_distance(shifted)[window][~padded], signed_distance(padded)[~padded])
+    np.testing.assert_array_equal(distance(shifted)[window][~padded], distance(padded)[~padded])
 
 
 def test_beyond_the_image_there_is_nothing():
@@ -147,12 +152,13 @@ def test_dtc_equals_the_published_transform(shape):
 @EXAMPLES
 @given(MASKS.filter(lambda mask: not mask.all()))
 def test_dtc_equals_the_published_transform_on_any_mask(mask):
-    np.testing.assert_array_equal(signed_distance(mask, normalize="dtc"), compute_sdf(mask[None])[0])
+    np.testing.assert_array_equal(distance(mask, normalize="dtc"), compute_sdf(mask[None])[0])
 
 
 def test_dtc_equals_the_published_transform_on_left_atria(shared_data):
     masks = np.load(shared_data / "la2018" / "la2018_64x48x32.npz")["label"][:6]
-    np.testing.assert_array_equal(signed_distance(masks, normalize="dtc"), compute_sdf(masks.astype(bool)))
+    ours = signed_distance(masks, normalize="dtc", spatial_dims=3)
+    np.testing.assert_array_equal(ours, compute_sdf(masks.astype(bool)))
 
 
 def test_dtc_takes_spacing_though_the_published_code_does_not():
@@ -179,16 +185,16 @@ def test_a_straight_edge_lies_half_way():
 def test_half_a_voxel_from_the_outline_that_was_sampled(dims):
     axes = np.indices((33,) * dims) - 16.3
     truth = np.sqrt((axes**2).sum(axis=0)) - 11.2
-    ours = 100 * signed_distance(truth < 0, normalize=100)
+    ours = 100 * distance(truth < 0, normalize=100)
     assert np.abs(ours - truth).max() <= 0.5
-    assert np.abs(signed_distance(truth < 0) - truth).max() > 0.9  # voxel to voxel: up to a whole one
+    assert np.abs(distance(truth < 0) - truth).max() > 0.9  # voxel to voxel: up to a whole one
 
 
 @EXAMPLES
 @given(MASKS, st.floats(0.2, 5))
 def test_our_normalisation_is_a_distance(mask, step):
     scale = 100.0
-    result = scale * signed_distance(mask, spacing=step, normalize=scale)
+    result = scale * distance(mask, spacing=step, normalize=scale)
     np.testing.assert_array_equal(result < 0, mask)
     for axis in range(mask.ndim):  # between face neighbours, across the boundary too
         assert np.abs(np.diff(result, axis=axis)).max(initial=0) <= step * (1 + 1e-9)
@@ -214,11 +220,11 @@ def test_unequal_spacing_draws_in_half_of_the_smallest():
 def test_empty_and_full(shape, fill):
     mask = np.full(shape, fill)
     sign = -1.0 if fill else 1.0
-    assert (signed_distance(mask) == sign * np.inf).all()
-    assert (signed_distance(mask, normalize=5) == sign).all()
-    assert (signed_distance(mask, normalize="diagonal") == sign).all()
-    assert (signed_distance(mask, normalize="dtc") == (-1 if fill else 0)).all()
-    assert (mask_from_sdf(signed_distance(mask), k=3) == fill).all()
+    assert (distance(mask) == sign * np.inf).all()
+    assert (distance(mask, normalize=5) == sign).all()
+    assert (distance(mask, normalize="diagonal") == sign).all()
+    assert (distance(mask, normalize="dtc") == (-1 if fill else 0)).all()
+    assert (mask_from_sdf(distance(mask), k=3) == fill).all()
 
 
 # --- what is odd in the published transform, and ours beside it -------------------------------------------------------
@@ -287,12 +293,12 @@ def test_a_batch_is_its_samples(normalize):
 
 def test_which_axes_are_space():
     masks = blobs((4, 12, 15))
-    volume = signed_distance(masks)
-    np.testing.assert_array_equal(volume, signed_distance(masks, spatial_dims=3))
+    volume = signed_distance(masks, spatial_dims=3)
+    np.testing.assert_array_equal(volume, signed_distance(masks, spacing=(1, 1, 1)))
     images = signed_distance(masks, spacing=(1, 1))
     np.testing.assert_array_equal(images, signed_distance(masks, spatial_dims=2))
     assert (volume != images).any()
-    np.testing.assert_array_equal(signed_distance(masks[None, None]), volume[None, None])
+    np.testing.assert_array_equal(signed_distance(masks[None, None], spatial_dims=3), volume[None, None])
     # A channel axis of one voxel changes nothing, whatever its spacing.
     for normalize in (None, "dtc", "diagonal", 4.0):
         result = signed_distance(masks[:, None], spacing=(0.1, 1, 1), normalize=normalize)
@@ -351,12 +357,12 @@ def test_nothing_in_nothing_out(shape, normalize):
         (np.zeros((3, 3)), {"spacing": (1, 1, 1)}, "spatial_dims must be 1 to 2, .* mask, got 3"),
         (np.zeros((3, 3)), {"spatial_dims": 0}, "spatial_dims must be 1 to 2, .* mask, got 0"),
         (np.zeros((3, 3, 3)), {"spacing": (1, 1), "spatial_dims": 3}, "spacing must have spatial_dims = 3 .* got 2"),
-        (np.zeros((3, 3)), {"spacing": (1, 0)}, "spacing must be positive and finite, got"),
-        (np.zeros((3, 3)), {"spacing": math.inf}, "spacing must be positive and finite, got inf"),
+        (np.zeros((3, 3)), {"spacing": (1, 0)}, r"spacing\[1\] must be finite and above 0, got 0"),
+        (np.zeros((3, 3)), {"spacing": math.inf}, "spacing must be finite and above 0, got inf"),
         (np.zeros((3, 3)), {"normalize": "max"}, "normalize must be None, 'dtc', 'diagonal' or .* got 'max'"),
-        (np.zeros((3, 3)), {"normalize": 0}, "normalize must be positive and finite, got 0"),
-        (np.zeros((3, 3)), {"normalize": math.nan}, "normalize must be positive and finite, got nan"),
-        (np.float64(1), {}, "spatial_dims must be 1 to 0, .* mask, got 0"),
+        (np.zeros((3, 3)), {"normalize": 0}, "normalize must be finite and above 0, got 0"),
+        (np.zeros((3, 3)), {"normalize": math.nan}, "normalize must be finite and above 0, got nan"),
+        (np.float64(1), {}, "mask must have at least 1 axis, got 1.0"),
     ],
 )
 def test_bad_input(mask, options, message):
@@ -410,7 +416,7 @@ def test_step_and_delta_pass_gradcheck_and_keep_the_dtype():
 @pytest.mark.parametrize("function", [heaviside, dirac])
 @pytest.mark.parametrize("eps", [0, -1.0, math.nan, math.inf])
 def test_bad_eps(function, eps):
-    with pytest.raises(ValueError, match="eps must be positive and finite, got"):
+    with pytest.raises(ValueError, match="eps must be finite and above 0, got"):
         function(np.zeros(3), eps=eps)
 
 
@@ -449,7 +455,7 @@ def test_mask_from_sdf_gradient():
 
 @pytest.mark.parametrize("k", [0, -1500, math.nan, math.inf])
 def test_bad_k(k):
-    with pytest.raises(ValueError, match="k must be positive and finite .* got"):
+    with pytest.raises(ValueError, match="k, .*, must be finite and above 0, got"):
         mask_from_sdf(np.zeros(3), k=k)
 
 
@@ -527,7 +533,7 @@ def test_curvature_kinds_batches_and_dtypes():
     np.testing.assert_array_equal(expected, [curvature(sample) for sample in phi])
     tensor = torch.from_numpy(phi.copy())
     np.testing.assert_array_equal(curvature(tensor, spacing=(1, 1)), expected)
-    np.testing.assert_array_equal(curvature(tensor[:, None]).squeeze(1), expected)  # a channel of one
+    np.testing.assert_array_equal(curvature(tensor[:, None], spatial_dims=3).squeeze(1), expected)  # a channel of one
     assert curvature(phi.astype(np.float32), spatial_dims=2).dtype == np.float32
     assert curvature(phi.astype(int), spatial_dims=2).dtype == np.float64
     half = curvature(tensor.half(), spatial_dims=2)
@@ -556,11 +562,131 @@ def test_a_circle_shrinks_by_its_curvature():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"eps": 0}, "eps must be positive and finite, got 0"),
-        ({"spacing": -1}, "spacing must be positive and finite, got -1"),
+        ({"eps": 0}, "eps must be finite and above 0, got 0"),
+        ({"spacing": -1}, "spacing must be finite and above 0, got -1"),
         ({"spatial_dims": 3}, "spatial_dims must be 1 to 2, .* phi, got 3"),
     ],
 )
 def test_bad_curvature_input(options, message):
     with pytest.raises(ValueError, match=message):
         curvature(np.zeros((4, 4)), **options)
+
+
+# --- kinds of faults ------------------------------------------------------------------------------------------------
+
+FUNCTIONS = {
+    "signed_distance": lambda x: signed_distance(x, normalize=3.0),
+    "heaviside": lambda x: heaviside(x, eps=0.3),
+    "dirac": lambda x: dirac(x, eps=0.3),
+    "mask_from_sdf": lambda x: mask_from_sdf(x, k=2.5),
+    "curvature": curvature,
+}
+each_function = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+
+
+@each_function
+@pytest.mark.parametrize("dtype", [">f2", ">f4", ">f8", "<f4", ">i2", ">u4", "u8", "g", ">c8"])
+def test_any_order_of_bytes_and_any_width(function, dtype):
+    values = disk(12, 4).astype(float)
+    given = values.astype(dtype)
+    if given.dtype.kind == "c":
+        with pytest.raises(ValueError, match="must hold numbers, got complex64 array"):
+            function(given)
+        return
+    result, expected = function(given), function(values)
+    assert result.dtype == (given.dtype.newbyteorder("=") if given.dtype.kind == "f" else np.float64)
+    np.testing.assert_allclose(
+        result, expected, rtol=2e-3 if dtype == ">f2" else 1e-5, atol=1e-3 if dtype == ">f2" else 1e-6
+    )
+
+
+@each_function
+def test_masked_arrays_and_sparse_tensors_are_refused(function):
+    mask = disk(12, 4).astype(float)
+    with pytest.raises(ValueError, match=r"must be a plain array.*filled\(255\).*ignore_index"):
+        function(np.ma.array(mask, mask=mask > 0))
+    with pytest.raises(ValueError, match="must be a dense tensor, got sparse_coo float64"):
+        function(torch.from_numpy(mask).to_sparse())
+    for wrong in (None, "mask", [["a", "b"]]):
+        with pytest.raises(ValueError, match="must hold numbers, got"):
+            function(wrong)
+    assert function(mask.tolist()).tolist() == function(mask).tolist()
+
+
+@pytest.mark.parametrize("function", [signed_distance, curvature])
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_a_batch_is_not_taken_for_a_volume(function, kind):
+    """Nobody can see whether the first of three axes is a batch: a reader's images were measured as one volume."""
+    masks = blobs((3, 12, 15)).astype(float)
+    for values in (masks, masks[None, None], masks[:, None]):
+        for options in ({}, {"spacing": 2.0}, {"spacing": torch.tensor(2.0)}):
+            with pytest.raises(
+                ValueError, match="^spatial_dims must be given where .* 2 for images .*, got .* of shape"
+            ):
+                function(kind(values), **options)
+        for dims in (2, 3):
+            found = function(kind(values), spatial_dims=np.int64(dims))
+            again = function(kind(values), spacing=torch.ones(dims))
+            np.testing.assert_array_equal(np.asarray(found), np.asarray(again))
+    one = function(kind(masks[0]))  # two axes are an image
+    np.testing.assert_array_equal(np.asarray(one), np.asarray(function(kind(masks), spatial_dims=2))[0])
+
+
+@pytest.mark.parametrize("function", [signed_distance, curvature])
+def test_spacings_of_any_library(function):
+    values = blobs((2, 12, 15)).astype(float)
+    expected = function(values, spacing=(2.0, 0.5))
+    for spacing in (
+        [2, 0.5],
+        np.array([2, 0.5]),
+        np.array([2, 0.5], ">f4"),
+        torch.tensor([2, 0.5]),
+        (np.float32(2), 0.5),
+    ):
+        np.testing.assert_array_equal(function(values, spacing=spacing), expected)
+    expected = function(values[0], spacing=2.0)
+    for spacing in (2, np.int8(2), np.float64(2), np.array(2), torch.tensor(2), torch.tensor(2.0)):
+        np.testing.assert_array_equal(function(values[0], spacing=spacing), expected)
+    for wrong in ("2", True, [[1, 1]], (1, "1"), {1, 2}, torch.tensor([[1.0, 1.0]])):
+        with pytest.raises(ValueError, match=r"^spa.* must .*, got "):
+            function(values, spacing=wrong)
+
+
+def test_numbers_of_any_library():
+    x = np.linspace(-1, 1, 9)
+    for two in (np.float32(2), np.int64(2), np.array(2.0), torch.tensor(2.0), torch.tensor(2)):
+        np.testing.assert_array_equal(heaviside(x, eps=two), heaviside(x, eps=2))
+        np.testing.assert_array_equal(dirac(x, eps=two), dirac(x, eps=2))
+        np.testing.assert_array_equal(mask_from_sdf(x, k=two), mask_from_sdf(x, k=2))
+        np.testing.assert_array_equal(signed_distance(x > 0, normalize=two), signed_distance(x > 0, normalize=2))
+        assert isinstance(heaviside(torch.zeros(2), eps=two), torch.Tensor)
+    for wrong in ("2", True, [2.0], math.nan):
+        for call in (lambda v: heaviside(x, eps=v), lambda v: dirac(x, eps=v), lambda v: mask_from_sdf(x, k=v)):
+            with pytest.raises(ValueError, match="must be .*, got "):
+                call(wrong)
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.array])
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_half_precision_is_computed_in_float32(kind, half):
+    if kind is np.array and half == "bfloat16":
+        pytest.skip("NumPy has none")
+    dtype = getattr(torch, half) if kind is torch.tensor else np.float16
+    wide = torch.float32 if kind is torch.tensor else np.float32
+    x = kind([-300.0, -2.5, -0.0625, 0.0, 1e-3, 0.75, 300.0], dtype=dtype)
+    exact = x.to(wide) if kind is torch.tensor else x.astype(wide)
+    for function in (
+        lambda v: heaviside(v, eps=1e-4), lambda v: dirac(v, eps=1.0), lambda v: dirac(v, eps=1e-3),
+        lambda v: mask_from_sdf(v, k=1500), lambda v: mask_from_sdf(v, k=1e6),
+    ):  # fmt: skip
+        found, expected = function(x), function(exact)
+        assert found.dtype == dtype
+        expected = expected.to(dtype) if kind is torch.tensor else expected.astype(dtype)
+        np.testing.assert_array_equal(np.asarray(found.tolist()), np.asarray(expected.tolist()))
+    assert float(dirac(x, eps=1.0)[0]) > 0  # 300^2 is none of float16's numbers
+
+
+def test_curvature_of_a_flat_place_is_0_for_every_eps():
+    for eps in (1e-30, 1e-300):
+        for dtype in (torch.float32, torch.float64, torch.float16):
+            assert (curvature(torch.zeros(4, 4, dtype=dtype), eps=eps) == 0).all()

@@ -319,7 +319,7 @@ def test_cosine_head():
     a = CosineHead(5, 3).weight
     torch.manual_seed(1)
     assert torch.equal(a, CosineHead(5, 3).weight)
-    with pytest.raises(ValueError, match="num_classes must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_classes must be a whole number of at least 1, got 0"):
         CosineHead(5, 0)
     with pytest.raises(ValueError, match="scale must be finite and above 0, got 0"):
         CosineHead(5, 2, scale=0)
@@ -931,9 +931,9 @@ def ldam(**options):
     [
         (lambda: focal_loss(LOGITS, CLASSES, gamma=-1), "gamma must be finite and at least 0, got -1"),
         (lambda: focal_loss(LOGITS, CLASSES, gamma=math.nan), "gamma must be finite"),
-        (lambda: focal_loss(LOGITS, CLASSES, gamma=[1, 2]), "gamma must be a number, got \\[1, 2\\]"),
-        (lambda: focal_loss(LOGITS, CLASSES, alpha=0.25), "alpha must be \\(4,\\), .* got the number 0.25"),
-        (lambda: focal_loss(LOGITS, CLASSES, alpha=[1.0, 2.0]), "alpha must be \\(4,\\), .* got shape \\(2,\\)"),
+        (lambda: focal_loss(LOGITS, CLASSES, gamma=[1, 2]), "gamma must be a number, .*, got \\[1, 2\\]"),
+        (lambda: focal_loss(LOGITS, CLASSES, alpha=0.25), "alpha must be \\(4,\\), .* got 0.25"),
+        (lambda: focal_loss(LOGITS, CLASSES, alpha=[1.0, 2.0]), "alpha must be \\(4,\\), .* got \\[1.0, 2.0\\]"),
         (lambda: focal_loss(LOGITS, CLASSES, alpha=[1, 2, -1, 1]), "alpha must be finite and at least 0"),
         (lambda: focal_loss(LOGITS, CLASSES, reduction="avg"), "reduction must be 'none', 'mean' or 'sum', got 'avg'"),
         (lambda: focal_loss(LOGITS, BITS[:, :3]), "soft target must have the shape of logits"),
@@ -946,8 +946,8 @@ def ldam(**options):
         (lambda: ldam(class_counts=[5, 0, 1, 2]), "class_counts must be at least 1, got 0 for class 1"),
         (lambda: ldam(class_counts=[5, 1, 1, -2]), "class_counts must be at least 1, got -2 for class 3"),
         (lambda: ldam(class_counts=[5, 1, math.nan, 2]), "class_counts must be at least 1, got nan for class 2"),
-        (lambda: ldam(class_counts=[5, 1, 2]), "class_counts must be \\(4,\\), .* got shape \\(3,\\)"),
-        (lambda: ldam(class_counts=7), "class_counts must be \\(C,\\), one number a class, got \\(\\)"),
+        (lambda: ldam(class_counts=[5, 1, 2]), "class_counts must be \\(4,\\), .* got float64 \\(3,\\)"),
+        (lambda: ldam(class_counts=7), "class_counts must be \\(C,\\), one number a class, got 7"),
         (lambda: ldam(class_counts=[]), "class_counts must be \\(C,\\)"),
         (lambda: ldam(max_margin=-0.1), "max_margin must be finite and at least 0, got -0.1"),
         (lambda: ldam(scale=0), "scale must be finite and above 0, got 0"),
@@ -963,7 +963,7 @@ def ldam(**options):
         (lambda: class_balanced_weights([3, 0]), "class_counts must be at least 1, got 0 for class 1"),
         (lambda: class_balanced_weights([3, 1], beta=1.1), "beta must be in \\[0, 1\\], got 1.1"),
         (lambda: drw_weights([3, 0], epoch=0, start=5), "class_counts must be at least 1"),
-        (lambda: dice_loss(BITS, BITS, smooth=0), "smooth must be above 0"),
+        (lambda: dice_loss(BITS, BITS, smooth=0), "smooth must be finite and above 0, got 0"),
         (lambda: iou_loss(BITS.long(), BITS), "probability must be floating-point"),
         (lambda: iou_loss(BITS, BITS[:2]), "target must have the shape of probability"),
         (lambda: iou_loss(BITS, BITS, reduction="max"), "reduction must be"),
@@ -975,9 +975,9 @@ def ldam(**options):
         (lambda: ssim(data_range=0), "data_range must be finite and above 0"),
         (lambda: ssim(window=4), "window must be odd and at least 1, got 4"),
         (lambda: ssim(sigma=0), "sigma must be finite and above 0"),
-        (lambda: ssim(weights=[]), "0 scales"),
-        (lambda: ssim(weights=[-1.0]), "weights must be finite and at least 0"),
-        (lambda: ssim(k=(0.01, -1)), "k must be finite and at least 0"),
+        (lambda: ssim(weights=[]), "weights must be a sequence of numbers, at least one, got \\[\\]"),
+        (lambda: ssim(weights=[-1.0]), "weights\\[0\\] must be finite and at least 0"),
+        (lambda: ssim(k=(0.01, -1)), "k\\[1\\] must be finite and at least 0"),
         (lambda: ssim(reduction="avg"), "reduction must be"),
     ],
 )
@@ -1174,3 +1174,144 @@ def test_bug_iou_of_nothing_is_nan():
     both = (nothing * nothing).sum()
     assert (both / (nothing.sum() + nothing.sum() - both)).isnan()
     assert iou_loss(nothing, nothing, pooled=False).item() == 0
+
+
+# --- kinds of faults, over all losses -------------------------------------------------------------------------------
+
+MASKS = torch.rand((2, 2, 4, 4), generator=seeded()) < 0.4
+OVERLAPS = {
+    "dice_loss": dice_loss,
+    "iou_loss": iou_loss,
+    "dtc_loss": lambda p, y: consistency.dtc_loss(p.logit(), p.logit(), y, MASKS * 1.0, lam=0.1).total,
+    "mean_teacher_loss": lambda p, y: consistency.mean_teacher_loss(p.logit(), p.logit(), y, lam=0.1).total,
+}
+
+
+@each(OVERLAPS)
+@pytest.mark.parametrize("wrong", [255, -1, 1.5, math.nan])
+def test_masks_outside_of_0_to_1_are_refused(loss, wrong):
+    """255 * mask is what a picture holds: its Dice loss would be -254, in silence."""
+    p = torch.full(MASKS.shape, 0.3)
+    loss(p, MASKS)
+    for kind in (torch.float16, torch.float32, torch.float64, *([torch.uint8, torch.int64] if wrong == 255 else [])):
+        target = torch.where(MASKS, wrong, 0).to(kind)
+        with pytest.raises(ValueError, match=rf"^target must be in \[0, 1\], got {wrong}$"):
+            loss(p, target)
+
+
+@pytest.mark.parametrize("loss", [dice_loss, iou_loss])
+def test_probabilities_outside_of_0_to_1_are_refused_and_nan_is_passed_on(loss):
+    for wrong in (255.0, -1.0, 1.5, math.inf):
+        p = torch.full(MASKS.shape, 0.3)
+        p[0, 0, 0, 0], p[1, 0, 0, 0] = wrong, math.nan
+        with pytest.raises(ValueError, match=rf"^probability must be in \[0, 1\], got {wrong:g}$"):
+            loss(p, MASKS)
+    p = torch.where(MASKS, math.nan, 0.5)
+    assert loss(p, MASKS).isnan()
+    values = torch.cat([p[:, :1], torch.full((2, 1, 4, 4), 0.5)], 1)
+    assert loss(values, MASKS, reduction="none").isnan().tolist() == [True, False]
+
+
+NOT_TENSORS = [np.zeros((3, 4), np.float32), [[0.0] * 4] * 3, torch.zeros(3, 4).to_sparse(), None]
+
+
+@each({**CLASS_LOSSES, **BIT_LOSSES, **OVERLAPS})
+@pytest.mark.parametrize("wrong", NOT_TENSORS, ids=lambda value: type(value).__name__)
+def test_what_is_no_dense_tensor_is_named(loss, wrong):
+    target = MASKS if loss in OVERLAPS.values() else BITS if loss in BIT_LOSSES.values() else CLASSES
+    fit = torch.full(MASKS.shape, 0.5) if loss in OVERLAPS.values() else LOGITS
+    with pytest.raises(ValueError, match="^target must .*, got "):
+        loss(fit, wrong)
+    if loss not in list(OVERLAPS.values())[2:]:
+        with pytest.raises(ValueError, match="^(logits|probability) must be a (dense )?tensor, floating-point.*, got "):
+            loss(wrong, target)
+
+
+@pytest.mark.parametrize(
+    "kind", [list, tuple, np.array, torch.tensor, lambda v: np.array(v, ">f8"), lambda v: [np.float32(x) for x in v]]
+)
+def test_numbers_of_any_library(kind):
+    logits, classes, bits = (
+        torch.randn((3, 4), generator=seeded()),
+        CLASSES,
+        torch.rand((3, 4), generator=seeded()).round(),
+    )
+    counts, weight = kind([5.0, 3.0, 1.0, 2.0]), kind([1.0, 2.0, 0.5, 1.0])
+    one, two = kind([1.0, 2.0])[:2]  # NumPy scalars, 0-d tensors
+    c, w = [5, 3, 1, 2], [1, 2, 0.5, 1]
+    for loss, ours, plain in (
+        (lambda **o: focal_loss(logits, classes, **o), {"gamma": two, "alpha": weight}, {"gamma": 2, "alpha": w}),
+        (
+            lambda **o: ldam_loss(logits, classes, class_counts=counts, **o),
+            {"scale": two, "weight": weight},
+            {"scale": 2, "weight": w},
+        ),
+        (
+            lambda **o: lmf_loss(logits, classes, **o),
+            {"class_counts": counts, "alpha": two},
+            {"class_counts": c, "alpha": 2},
+        ),
+        (lambda **o: sigmoid_focal_loss(logits, bits, **o), {"alpha": one, "gamma": two}, {"alpha": 1, "gamma": 2}),
+        (lambda **o: sigmoid_f1_loss(logits, bits, **o), {"beta": two, "eta": one}, {"beta": 2, "eta": 1}),
+        (lambda **o: dice_loss(bits, bits, **o), {"smooth": one}, {"smooth": 1}),
+        (ldam_margins, {"class_counts": counts, "max_margin": two}, {"class_counts": c, "max_margin": 2}),
+        (class_balanced_weights, {"class_counts": counts, "beta": one}, {"class_counts": c, "beta": 1}),
+        (
+            drw_weights,
+            {"class_counts": counts, "epoch": two, "start": one},
+            {"class_counts": c, "epoch": 2, "start": 1},
+        ),
+    ):
+        torch.testing.assert_close(loss(**ours), loss(**plain))
+    x, y = images((1, 1, 24, 24))
+    found = ms_ssim(x, y, weights=kind([0.5, 0.5]), window=np.int64(11), sigma=kind([1.5])[0], k=kind([0.01, 0.03]))
+    torch.testing.assert_close(found, ms_ssim(x, y, weights=[0.5, 0.5]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("autocast", [None, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [1.0, 1e-7, 0.0, 200.0, 60000.0])
+def test_cosines_in_any_type(dtype, autocast, size):
+    """Squares of float16 features overflow above 256 and vanish below 2e-4: their cosines were nan, 0, or 1e4."""
+    head = CosineHead(64, 5, scale=2.0)
+    features = (size * torch.sign(torch.randn((3, 64), generator=seeded()))).to(dtype).requires_grad_()
+    exact = 2 * F.normalize(features.detach().double(), dim=1, eps=1e-300) @ F.normalize(head.weight.double(), dim=1).T
+    with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+        cosines = head(features)
+    assert cosines.dtype == dtype
+    torch.testing.assert_close(cosines.double(), exact, rtol=0, atol=2 * torch.finfo(dtype).eps + 1e-6)
+    cosines.sum().backward()
+    if dtype != torch.float16 or size != 1e-7:  # the slope is one over the length
+        assert features.grad.isfinite().all()
+    assert head.weight.grad.isfinite().all()
+    assert (head(features)[:, 0] <= 2).all() and CosineHead(64, 5).to(dtype)(features).dtype == dtype
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_cosines_of_very_small_and_very_large_features(size):
+    head = CosineHead(2, 3)
+    features = torch.tensor([[3.0, 4.0]])
+    torch.testing.assert_close(head(size * features), head(features))
+
+
+def test_ssim_of_opposite_structure_has_a_gradient():
+    """Only a broken power needs a clamp: SSIM of an image and its negative is nearly -1, and shows the way back."""
+    x = torch.rand((2, 1, 22, 22), generator=seeded(), dtype=torch.float64)
+    assert ms_ssim(x, 1 - x, weights=[1]).item() < -0.9
+    assert 1.9 < ms_ssim_loss(x, 1 - x, weights=[1]).item() <= 2
+    slope = gradient(ms_ssim_loss, x, 1 - x, weights=[1.0])
+    assert slope.isfinite().all() and (slope != 0).all()
+    near = (1 - x).requires_grad_()
+    assert torch.autograd.gradcheck(lambda y: ms_ssim(x, y, weights=[1], window=21), near, fast_mode=True)
+    two = ms_ssim(x, 1 - x, weights=[1, 0.0])
+    assert two < 0  # the second scale has no say
+    for weights in ([0.5], [1, 0.3], [0.3, 1]):  # one broken power is enough
+        assert ms_ssim(x, 1 - x, weights=weights).item() == 0
+        assert not gradient(ms_ssim, x, 1 - x, weights=weights).any()
+
+
+def test_similarity_is_its_own_file_and_imports_as_before():
+    from tutorial_lib import similarity
+
+    assert all(getattr(losses, name) is getattr(similarity, name) for name in similarity.__all__)
+    assert set(similarity.__all__) <= set(losses.__all__)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
-from tutorial_lib import metrics
-from tutorial_lib.metrics import SurfaceDistances, confusion_matrix, segmentation_scores, surface_distances
+from tutorial_lib._kernels import nearest as kernel
+from tutorial_lib.metrics import _STEP, SurfaceDistances, confusion_matrix, segmentation_scores, surface_distances
 
 VECTORS = Path(__file__).parent / "vectors"
 DISTANCES = ("hd", "hd95", "asd", "asd_reverse", "assd")
@@ -82,7 +82,7 @@ def test_every_integer_type_gives_the_same_counts(pred_type, target_type):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_many_pixels_in_many_steps_and_wide_keys(num_classes, threads):
     rng = np.random.default_rng(2)
-    pred, target = rng.integers(0, num_classes, (2, 4 * metrics._STEP + 17))
+    pred, target = rng.integers(0, num_classes, (2, 4 * _STEP + 17))
     expected = np.bincount(target * num_classes + pred, minlength=num_classes**2).reshape(num_classes, num_classes)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -126,13 +126,13 @@ def test_ignore_index_the_type_cannot_hold_ignores_nothing():
         ([0, 255], [0, 1], 3, {"ignore_index": 255}, "pred holds the label 255"),
         ([0, 2**32], [0, 1], 3, {}, "4294967296"),
         (np.array([2**64 - 1], np.uint64), np.array([0], np.uint64), 3, {}, "18446744073709551615"),
-        ([0.0, 1.0], [0, 1], 3, {}, "integer labels, got torch.float64"),
+        ([0.0, 1.0], [0, 1], 3, {}, r"pred must hold integer labels, .*, got float64 array \(2,\)"),
         ([[0, 1]], [0, 1], 3, {}, r"same shape, got \(1, 2\) and \(2,\)"),
         (torch.tensor([0]), np.array([0]), 3, {}, "both be torch"),
         (["a"], ["b"], 3, {}, "pred must hold numbers"),
-        ([0], [0], 0, {}, "num_classes must be at least 1, got 0"),
-        ([0], [0], 2.5, {}, "num_classes must be an integer, got 2.5"),
-        ([0], [0], 2, {"ignore_index": 0.5}, "ignore_index must be an integer"),
+        ([0], [0], 0, {}, "num_classes must be a whole number of at least 1, got 0"),
+        ([0], [0], 2.5, {}, "num_classes must be a whole number of at least 1, got 2.5"),
+        ([0], [0], 2, {"ignore_index": 0.5}, "ignore_index must be a whole number, got 0.5"),
     ],
 )
 def test_confusion_matrix_bad_input(pred, target, num_classes, extra, message):
@@ -237,12 +237,12 @@ def test_scores_of_a_batch_and_in_torch():
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [
-        (np.zeros((2, 3)), r"\(..., C, C\), got \(2, 3\)"),
+        (np.zeros((2, 3)), r"\(..., C, C\), got float64 array \(2, 3\)"),
         (np.zeros(4), "got"),
         (np.zeros((0, 0)), "got"),
-        ([[1, -1], [0, 2]], "not negative"),
-        ([[1, math.nan], [0, 2]], "finite"),
-        (torch.zeros(2, 2, dtype=torch.complex64), "real counts"),
+        ([[1, -1], [0, 2]], "finite and at least 0, got -1"),
+        ([[1, math.nan], [0, 2]], "finite and at least 0, got nan"),
+        (torch.zeros(2, 2, dtype=torch.complex64), "matrix must hold numbers, got complex64"),
     ],
 )
 def test_scores_bad_input(matrix, message):
@@ -296,7 +296,9 @@ def test_medpys_numbers(case):
         bits = np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8))
         return bits[: math.prod(case["shape"])].reshape(case["shape"])
 
-    ours = surface_distances(unpack(case["pred"]), unpack(case["truth"]), spacing=case["spacing"])
+    ours = surface_distances(
+        unpack(case["pred"]), unpack(case["truth"]), spacing=case["spacing"], spatial_dims=len(case["shape"])
+    )
     for name in DISTANCES:
         assert getattr(ours, name) == pytest.approx(case[name], rel=1e-12, abs=1e-12), name
 
@@ -337,7 +339,7 @@ def test_monais_numbers(seed):
         "assd": theirs.compute_average_surface_distance(p, t, symmetric=True, **options),
         "nsd": theirs.compute_surface_dice(p, t, [1.2], **options),
     }
-    ours = surface_distances(pred, truth, spacing=spacing, pooled=False, tolerance=1.2)
+    ours = surface_distances(pred, truth, spacing=spacing, pooled=False, tolerance=1.2, spatial_dims=len(shape))
     for name, value in expected.items():
         assert getattr(ours, name) == pytest.approx(value.item(), rel=1e-6, abs=1e-6), name
 
@@ -373,17 +375,17 @@ def test_each_way_to_the_nearest_voxel_is_exact(pred, truth, way, spacing, monke
     used = set()
 
     def spy(name):
-        original = getattr(metrics, name)
-        monkeypatch.setattr(metrics, name, lambda *args, **kwargs: (used.add(name), original(*args, **kwargs))[1])
+        original = getattr(kernel, name)
+        monkeypatch.setattr(kernel, name, lambda *args, **kwargs: (used.add(name), original(*args, **kwargs))[1])
 
     spy("cKDTree")
     spy("distance_transform_edt")
-    p, t = metrics._surfaces(pred, truth)
+    p, t = kernel.surfaces(pred, truth)
     there, back = brute_force(pred, truth, spacing)
-    np.testing.assert_allclose(np.sort(metrics._nearest(p, t, spacing)), np.sort(there), rtol=1e-9)
+    np.testing.assert_allclose(np.sort(kernel.nearest(p, t, spacing)), np.sort(there), rtol=1e-9)
     if spacing == (1, 1, 1):
         assert used == way
-    np.testing.assert_allclose(np.sort(metrics._nearest(t, p, spacing)), np.sort(back), rtol=1e-9)
+    np.testing.assert_allclose(np.sort(kernel.nearest(t, p, spacing)), np.sort(back), rtol=1e-9)
 
 
 def test_one_and_two_threads_give_the_same():
@@ -391,9 +393,9 @@ def test_one_and_two_threads_give_the_same():
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        one = surface_distances(pred, truth, tolerance=2)
+        one = surface_distances(pred, truth, tolerance=2, spatial_dims=3)
         torch.set_num_threads(2)
-        assert surface_distances(pred, truth, tolerance=2) == one
+        assert surface_distances(pred, truth, tolerance=2, spatial_dims=3) == one
     finally:
         torch.set_num_threads(before)
 
@@ -437,14 +439,15 @@ def test_batches_are_their_items(dims):
     assert surface_distances(pred[:0], truth[:0], spatial_dims=dims, tolerance=1).nsd.shape == (0, 3)
 
 
-def test_without_spatial_dims_the_spacing_decides_and_up_to_three_axes_are_space():
+def test_without_spatial_dims_the_spacing_decides():
     pred, truth = smooth((6, 9, 9), 0), smooth((6, 9, 9), 1)
-    assert np.ndim(surface_distances(pred, truth).hd) == 0
+    volume = surface_distances(pred, truth, spatial_dims=3).hd
+    assert np.ndim(volume) == 0 and volume == surface_distances(pred, truth, spacing=(1, 1, 1)).hd
     images = surface_distances(pred, truth, spatial_dims=2).hd
     assert images.shape == (6,)
     assert np.array_equal(surface_distances(pred, truth, spacing=(1, 1)).hd, images, equal_nan=True)
-    volumes = surface_distances(pred[None], truth[None]).hd
-    assert volumes.shape == (1,) and volumes[0] == surface_distances(pred, truth).hd
+    volumes = surface_distances(pred[None], truth[None], spatial_dims=3).hd
+    assert volumes.shape == (1,) and volumes[0] == volume
 
 
 EMPTY, FULL = np.zeros((6, 6), bool), np.pad(np.ones((2, 2), bool), 2)
@@ -502,22 +505,22 @@ def test_tolerance_counts_what_rounding_pushes_over_it():
     [
         ({"target": FULL[1:]}, r"same shape, got \(6, 6\) and \(5, 6\)"),
         ({"target": torch.tensor(FULL)}, "both be torch"),
-        ({"pred": FULL * 2}, "pred must be a mask of 0 and 1, got the value 2"),
-        ({"target": FULL * 0.5}, "target must be a mask of 0 and 1, got the value 0.5"),
-        ({"pred": np.full((6, 6), NAN)}, "got the value nan"),
-        ({"pred": FULL[0], "target": FULL[0]}, "2 or 3 axes, got 1; for a batch pass spatial_dims"),
-        ({"spatial_dims": 1}, "2 or 3 axes, got 1"),
-        ({"spatial_dims": 3}, "spatial_dims=3 needs at least 3 axes"),
-        ({"spatial_dims": "2"}, "spatial_dims must be an integer"),
-        ({"spacing": (1, 1, 1)}, "spatial_dims=3 needs at least 3 axes"),
-        ({"spacing": (1, 1, 1), "spatial_dims": 2}, "spacing must be a number or 2 numbers"),
-        ({"spacing": (1, 0)}, "spacing must be finite and above 0"),
+        ({"pred": FULL * 2}, "pred must hold only 0 and 1, got 2; of a label map pass one class"),
+        ({"target": FULL * 0.5}, "target must hold only 0 and 1, got 0.5"),
+        ({"pred": np.full((6, 6), NAN)}, "pred must hold only 0 and 1, got nan"),
+        ({"pred": FULL[0], "target": FULL[0]}, r"pred must have at least 2 axes, got bool array \(6,\)"),
+        ({"spatial_dims": 1}, "spatial_dims must be 2 to 2, of the 2 axes of pred, got 1"),
+        ({"spatial_dims": 3}, "spatial_dims must be 2 to 2, of the 2 axes of pred, got 3"),
+        ({"spatial_dims": "2"}, "spatial_dims must be a whole number, got '2'"),
+        ({"spacing": (1, 1, 1)}, "spatial_dims must be 2 to 2, of the 2 axes of pred, got 3"),
+        ({"spacing": (1, 1, 1), "spatial_dims": 2}, "spacing must have spatial_dims = 2 numbers, got 3"),
+        ({"spacing": (1, 0)}, r"spacing\[1\] must be finite and above 0, got 0"),
         ({"spacing": INF}, "spacing must be finite"),
-        ({"spacing": "1"}, "spacing must be a number"),
-        ({"percentile": 101}, "percentile must be a number from 0 to 100, got 101"),
-        ({"percentile": NAN}, "percentile must be a number"),
-        ({"tolerance": -1}, "tolerance must be a number from 0"),
-        ({"tolerance": "1"}, "tolerance must be a number"),
+        ({"spacing": "1"}, "spa.* must be"),
+        ({"percentile": 101}, r"percentile must be in \[0, 100\], got 101"),
+        ({"percentile": NAN}, r"percentile must be in \[0, 100\], got nan"),
+        ({"tolerance": -1}, "tolerance must be at least 0, got -1"),
+        ({"tolerance": "1"}, "tolerance must be a number, at least 0, got '1'"),
         ({"empty": "zero"}, "empty must be"),
         ({"empty": -1}, "empty must be"),
         ({"empty": None}, "empty must be"),
@@ -591,3 +594,91 @@ def test_surface_distances_leave_their_input_alone():
     copies = pred.copy(), truth.copy()
     surface_distances(pred, truth)
     assert (pred == copies[0]).all() and (truth == copies[1]).all()
+
+
+# --- kinds of faults ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_a_batch_is_not_taken_for_a_volume(kind):
+    """Nobody can see whether the first of three axes is a batch: a reader's images were measured as one volume."""
+    pred, truth = smooth((4, 9, 9), 0), smooth((4, 9, 9), 1)
+    for shape in (lambda m: m, lambda m: m[:1, None], lambda m: m[None, None]):
+        p, t = kind(shape(pred)), kind(shape(truth))
+        for options in ({}, {"spacing": 2.0}, {"spacing": np.float32(2)}, {"tolerance": 1}):
+            with pytest.raises(
+                ValueError, match=r"^spatial_dims must be given where pred .* 2 for images .*, got pred of shape"
+            ):
+                surface_distances(p, t, **options)
+        assert surface_distances(p, t, spatial_dims=np.int64(2)).hd.shape == p.shape[:-2]
+        assert surface_distances(p, t, spacing=torch.ones(3)).hd.shape == p.shape[:-3]
+    two = surface_distances(kind(pred[0]), kind(truth[0]))  # two axes are an image
+    assert float(two.hd) == float(surface_distances(kind(pred), kind(truth), spatial_dims=2).hd[0])
+
+
+@pytest.mark.parametrize(
+    "spacing",
+    [[3, 1, 1], np.array([3.0, 1, 1]), np.array([3, 1, 1], ">i4"), torch.tensor([3.0, 1, 1]), torch.tensor([3, 1, 1])],
+    ids=str,
+)
+def test_spacings_of_any_library(spacing):
+    pred, truth = smooth((6, 9, 9), 0), smooth((6, 9, 9), 1)
+    assert surface_distances(pred, truth, spacing=spacing) == surface_distances(pred, truth, spacing=(3, 1, 1))
+
+
+def test_numbers_of_any_library():
+    pred, truth = smooth((9, 9), 0), smooth((9, 9), 1)
+    expected = surface_distances(pred, truth, spacing=2.0, percentile=90.0, tolerance=1.0)
+    for number in (np.float32, np.float64, torch.tensor, np.array):
+        options = {"spacing": number(2.0), "percentile": number(90.0), "tolerance": number(1.0)}
+        assert surface_distances(pred, truth, **options) == expected
+        assert surface_distances(EMPTY, truth[:6, :6], empty=number(8.5)).hd == 8.5
+    for pair in (np.array([7.0, 0.0]), torch.tensor([7.0, 0.0]), [7, 0]):
+        assert surface_distances(EMPTY, EMPTY, empty=pair).hd == 0
+        assert surface_distances(EMPTY, FULL, empty=pair).hd == 7
+    for number in (np.int64, np.uint8, torch.tensor, np.array):
+        matrix = confusion_matrix([0, 1, 9], [0, 1, 1], number(2), ignore_index=number(1))
+        assert matrix.tolist() == [[1, 0], [0, 0]]
+    for wrong in (2.0, True, "2", [2]):
+        with pytest.raises(ValueError, match="^num_classes must be a whole number of at least 1, got "):
+            confusion_matrix([0], [0], wrong)
+
+
+MASKED = np.ma.array([[0, 1], [1, 0]], mask=[[0, 0], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: confusion_matrix(MASKED, MASKED, 2),
+        lambda: confusion_matrix(MASKED.data, MASKED, 2),
+        lambda: confusion_matrix([MASKED[0], MASKED[1]], [[0, 1], [1, 0]], 2),
+        lambda: segmentation_scores(MASKED),
+        lambda: surface_distances(MASKED, MASKED),
+        lambda: surface_distances(MASKED.data, MASKED, spacing=(1, 1)),
+        lambda: surface_distances(MASKED.data, MASKED.data, spacing=np.ma.array([1.0, 2.0])),
+    ],
+)
+def test_a_masked_array_does_not_lose_its_mask(call):
+    with pytest.raises(ValueError, match=r"must be a plain array.*labels\.filled\(255\).*ignore_index=255.*got masked"):
+        call()
+    assert confusion_matrix(MASKED.data, MASKED.filled(255), 2, ignore_index=255).sum() == 3  # what the message says
+
+
+def test_sparse_tensors_are_refused():
+    dense = torch.eye(3)
+    for call in (
+        lambda: confusion_matrix(dense.long().to_sparse(), dense.long().to_sparse(), 2),
+        lambda: segmentation_scores(dense.to_sparse()),
+        lambda: surface_distances(dense.to_sparse(), dense.to_sparse()),
+    ):
+        with pytest.raises(ValueError, match="must be a dense tensor, got sparse_coo"):
+            call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int16])
+def test_counts_of_any_type_are_added_in_float64(dtype):
+    matrix = torch.full((30, 30), 8192).to(dtype)  # their sum is more than float16 can hold
+    scores = segmentation_scores(matrix)
+    assert scores.pixel_accuracy.dtype == torch.float64 and scores.pixel_accuracy.item() == pytest.approx(1 / 30)
+    assert scores.iou.isfinite().all()

@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "array",
+    "bits",
     "boxes",
     "choice",
     "class_counts",
+    "class_target",
     "class_weight",
     "double",
     "every_row",
     "generator",
+    "labelled",
+    "labels",
     "listed",
     "mask",
     "module",
@@ -44,6 +48,8 @@ __all__ = [
     "reduction",
     "rois",
     "same_shape",
+    "single",
+    "soft_masks",
     "spacing",
     "spatial_dims",
     "strings",
@@ -72,7 +78,7 @@ def number(
 
     >>> number("2", "alpha", low=0)
     Traceback (most recent call last):
-    ValueError: alpha must be finite and at least 0, got '2'
+    ValueError: alpha must be a number, finite and at least 0, got '2'
     """
     plain = _plain(value)
     good = isinstance(plain, Real) and not isinstance(plain, bool)
@@ -89,7 +95,10 @@ def number(
         and not (below is not None and result >= below)
     )
     if not good:
-        raise ValueError(f"{name} must be {_expected(low, high, above, below, finite)}, got {what(value)}")
+        expected = _span(low, high, above, below, finite) or "a number"
+        if not isinstance(plain, Real) or isinstance(plain, bool):
+            expected = {"a number": "a number", "finite": "a finite number"}.get(expected, f"a number, {expected}")
+        raise ValueError(f"{name} must be {expected}, got {what(value)}")
     return result
 
 
@@ -262,19 +271,21 @@ def same_shape(value: Tensor, name: str, other: Tensor, other_name: str) -> Tens
     return value
 
 
-def unit(value: Tensor, name: str) -> Tensor:
-    """A dense tensor of bits or of numbers from 0 to 1.
+def unit(value: Tensor, name: str, *, nan: bool = False) -> Tensor:
+    """A dense tensor of bits or of numbers from 0 to 1; ``nan``: what a network gives may be nan, and is passed on.
 
     >>> import torch
     >>> unit(torch.tensor([0.0, 255.0]), "probability")
     Traceback (most recent call last):
     ValueError: probability must be in [0, 1], got 255
     """
-    if _is_tensor(value) and _is_dense(value) and str(value.dtype) == "torch.bool":
+    if _is_dense(value) and str(value.dtype) == "torch.bool":
         return value
     value = tensor(value, name)
     if value.numel():
         low, high = (float(end) for end in value.detach().aminmax())
+        if nan and math.isnan(low):
+            low, high = (float(end) for end in value.detach().nan_to_num(0.5, math.inf, -math.inf).aminmax())
         if not (low >= 0 and high <= 1):
             raise ValueError(f"{name} must be in [0, 1], got {low if not low >= 0 else high:.6g}")
     return value
@@ -298,33 +309,45 @@ def mask(value: Any, name: str) -> np.ndarray:
     return inside
 
 
-def spatial_dims(value: Any, values: Array, name: str, spacing: Any, *, low: int = 1) -> int:
+def spatial_dims(value: Any, values: Array, name: str, spacing: Any, *, low: int = 1, high: int | None = None) -> int:
     """How many of an array's last axes are space: as told by the argument, or by a spacing of that length.
 
     Two axes are an image. Of three or more nobody can know whether the first is a batch or a depth: that is asked for.
     """
-    told = None if spacing is None or _single(spacing) else len(_sequence(spacing))
+    told = None if spacing is None or single(spacing) else len(_sequence(spacing) or ())
+    axes = values.ndim
+    if axes < low:
+        raise ValueError(f"{name} must have at least {low} ax{'i' if low == 1 else 'e'}s, got {what(values)}")
     if value is not None:
         dims = whole(value, "spatial_dims")
         if told not in (None, dims):
             raise ValueError(f"spacing must have spatial_dims = {dims} numbers, got {told}")
     elif told is not None:
         dims = told
-    elif values.ndim > 2:
+    elif axes > 2:
         raise ValueError(
             f"spatial_dims must be given where {name} has three axes or more: 2 for images (..., H, W), 3 for volumes "
             f"(..., D, H, W); or a spacing with that many numbers, got {name} of shape {tuple(values.shape)}"
         )
     else:
-        dims = values.ndim
-    if not low <= dims <= values.ndim:
-        raise ValueError(f"spatial_dims must be {low} to {values.ndim}, the number of axes of {name}, got {dims}")
+        dims = axes
+    most = axes if high is None else min(axes, high)
+    if not low <= dims <= most:
+        raise ValueError(f"spatial_dims must be {low} to {most}, of the {axes} axes of {name}, got {dims}")
     return dims
 
 
 def spacing(value: Any, dims: int) -> tuple[float, ...]:
     """The size of a voxel, one number for each spatial axis; one for all; or ``None`` for 1."""
     return numbers(1.0 if value is None else value, "spacing", length=dims, broadcast=True, above=0)
+
+
+def labels(value: Array, name: str) -> Array:
+    """Classes as whole numbers; bools are the classes 0 and 1."""
+    kind = "f" if _is_tensor(value) and value.is_floating_point() else getattr(value.dtype, "kind", "i")
+    if kind not in "biu":
+        raise ValueError(f"{name} must hold integer labels, of scores take the argmax first, got {what(value)}")
+    return value
 
 
 def boxes(value: Any, name: str, shape: str = "(..., 4)") -> Tensor:
@@ -410,6 +433,58 @@ def class_weight(value: Any, name: str, logits: Tensor) -> Tensor | None:
     return weight
 
 
+def class_target(logits: Any, target: Any, *, soft: bool = False) -> tuple[Tensor, bool]:
+    """Logits (B, C, ...), wide enough; and whether the target holds class indices (B, ...) or, if soft, (B, C, ...)."""
+    logits = tensor(logits, "logits", "(B, C, ...)", kind="floating-point")
+    classes, shape = logits.shape[1], (logits.shape[0], *logits.shape[2:])
+    if soft and _is_dense(target) and target.is_floating_point():
+        if target.shape != logits.shape:
+            expected = tuple(logits.shape)
+            raise ValueError(f"soft target must have the shape of logits, {expected}, got {what(target)}")
+        unit(target, "target")
+        return wide(logits), False
+    if not _is_dense(target) or str(target.dtype) != "torch.int64" or target.shape != shape:
+        also = f", or soft {tuple(logits.shape)}" if soft else ""
+        raise ValueError(f"target must be int64 class indices {shape}{also}, got {what(target)}")
+    if target.numel():
+        low, high = (int(end) for end in target.aminmax())
+        if low < 0 or high >= classes:
+            raise ValueError(f"target must hold classes from 0 to {classes - 1}, got {low if low < 0 else high}")
+    return wide(logits), True
+
+
+def bits(logits: Any, target: Any, shape: str = "") -> tuple[Tensor, Tensor]:
+    """Logits, wide enough, and bits (or soft ones) of the same shape and then of the same type."""
+    logits = tensor(logits, "logits", shape, kind="floating-point")
+    target = unit(same_shape(target, "target", logits, "logits"), "target")
+    logits = wide(logits)
+    return logits, target.to(logits.dtype)
+
+
+def soft_masks(probability: Any, target: Any) -> tuple[Tensor, Tensor]:
+    """Probabilities (B, C, ...), wide enough, and masks (or soft ones) of the same shape, both from 0 to 1."""
+    probability = tensor(probability, "probability", "(B, C, ...)", kind="floating-point")
+    target = unit(same_shape(target, "target", probability, "probability"), "target")
+    probability = wide(unit(probability, "probability", nan=True))
+    return probability, target.to(probability.dtype)
+
+
+def labelled(logits: Tensor, **named: Any) -> None:
+    """Labels that belong to the first rows of a batch (B, C, ...), and to each of its channels and pixels."""
+    tensor(logits, "logits", "(B, C, ...)", kind="floating-point")
+    pixels = ", ".join(map(str, logits.shape[1:]))
+    expected = f"(L, {pixels}) with L at most {len(logits)}, the labelled rows"
+    for name, values in named.items():
+        if not _is_dense(values) or values.ndim == 0:
+            raise ValueError(f"{name} must be a dense tensor {expected}, got {what(values)}")
+    if len({len(values) for values in named.values()}) > 1:
+        shapes = ", ".join(map(what, named.values()))
+        raise ValueError(f"{' and '.join(named)} must have the same number of rows, got {shapes}")
+    for name, values in named.items():
+        if values.shape[1:] != logits.shape[1:] or len(values) > len(logits):
+            raise ValueError(f"{name} must be {expected}, got {what(values)}")
+
+
 def wide(values: Tensor) -> Tensor:
     """Half precision to float32, in which what multiplies, sums or divides computes; other types as they are."""
     return values.float() if str(values.dtype) in ("torch.float16", "torch.bfloat16") else values
@@ -468,7 +543,7 @@ def what(value: Any) -> str:
     if numpy is not None and isinstance(value, numpy.ndarray):
         if isinstance(value, numpy.ma.MaskedArray):
             return f"masked {value.dtype} array {value.shape}"
-        return f"{value.dtype} array {value.shape}" if value.ndim else str(value.item())
+        return f"{value.dtype.newbyteorder('=')} array {value.shape}" if value.ndim else str(value.item())
     if numpy is not None and isinstance(value, numpy.generic):
         value = value.item()
     if isinstance(value, Real | complex):
@@ -519,23 +594,19 @@ def _plain(value: Any) -> Any:
     return value if numpy is not None and isinstance(value, numpy.ma.MaskedArray) else value.item()
 
 
-def _expected(low, high, above, below, finite: bool) -> str:
+def _span(low, high, above, below, finite: bool) -> str:
     lower, upper = low if above is None else above, high if below is None else below
     if lower is not None and upper is not None:
         return f"in {'[('[above is not None]}{lower:g}, {upper:g}{'])'[below is not None]}"
-    sides = []
-    if finite:
-        sides.append("finite")
+    sides = ["finite"] * finite
     if lower is not None:
         sides.append(f"{'at least' if above is None else 'above'} {lower:g}")
     if upper is not None:
         sides.append(f"{'at most' if below is None else 'below'} {upper:g}")
-    return (
-        " and ".join(sides) if lower is not None or upper is not None else "a finite number" if finite else "a number"
-    )
+    return " and ".join(sides)
 
 
-def _single(value: Any) -> bool:
+def single(value: Any) -> bool:
     """Whether this is one number, not several."""
     return isinstance(_plain(value), Real)
 
@@ -560,7 +631,7 @@ def _items(
 ) -> Collection[tuple[str, Any]]:
     """The values of a sequence, each with the name it has in an error."""
     _refuse_masked(values, name)
-    if broadcast and _single(values):
+    if broadcast and single(values):
         return [(name, values)] * length
     found = _sequence(values)
     if found is None or length is not None and len(found) != length or not empty and not len(found):

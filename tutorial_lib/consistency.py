@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 
+from . import _arguments as check
 from .level_sets import mask_from_sdf
-from .losses import _what, _widen, dice_loss
+from .losses import dice_loss
 
 __all__ = [
     "DTCLoss",
@@ -98,7 +99,8 @@ def dtc_loss(
         :class:`DTCLoss` ``(total, dice, sdf, consistency)``: scalars, in float32 where the input is narrower.
 
     Raises:
-        ValueError: if shapes do not fit together, a prediction is not floating-point, or a weight is out of range.
+        ValueError: if shapes do not fit together, a prediction is not floating-point, or a target outside [0, 1] or a
+            weight out of range.
 
     References:
         Luo et al., Semi-supervised Medical Image Segmentation through Dual-task Consistency, AAAI 2021
@@ -109,13 +111,12 @@ def dtc_loss(
     >>> [round(float(term), 6) for term in loss]
     [0.0, 0.0, 0.0, 0.0]
     """
-    _check_predictions(logits=logits, sdf=sdf)
-    _check_labels(logits, target=target, target_sdf=target_sdf)
-    lam, beta = _check_weight("lam", lam), _check_weight("beta", beta)
-    labelled = len(target)
-    probability = _widen(logits).sigmoid()
-    sdf = _widen(sdf)
-    consistency = _task_consistency(probability, sdf, k)
+    logits, sdf = _predictions(logits=logits, sdf=sdf)
+    check.labelled(logits, target=target, target_sdf=target_sdf)
+    lam, beta = check.number(lam, "lam", low=0), check.number(beta, "beta", low=0)
+    probability = logits.sigmoid()
+    consistency = _disagreement(probability, mask_from_sdf(sdf, k=k))  # over all rows
+    labelled = len(target)  # the first rows
     if labelled:
         dice = dice_loss(probability[:labelled], target)
         regression = nn.functional.mse_loss(sdf[:labelled], target_sdf.to(sdf.dtype))
@@ -160,13 +161,9 @@ def dtc_weights(step: int, total: int, *, source: str = "paper") -> DTCWeights:
     >>> dtc_weights(149, 6000, source="code") == dtc_weights(0, 6000, source="code")
     True
     """
-    if source == "paper":
-        lam = gaussian_rampup(step, total)
-    elif source in ("code", "flag"):
-        lam = gaussian_rampup(step, total, stairs=40)
-        lam *= 0.1 if source == "flag" else 1.0
-    else:
-        raise ValueError(f"source must be 'paper', 'code' or 'flag', got {source!r}")
+    source = check.choice(source, "source", ("paper", "code", "flag"))
+    lam = gaussian_rampup(step, total, stairs=None if source == "paper" else 40)
+    lam *= 0.1 if source == "flag" else 1.0
     return DTCWeights(beta=0.3, lam=lam, k=1500.0)
 
 
@@ -192,14 +189,20 @@ def task_consistency(logits: Tensor, sdf: Tensor, *, k: float = 1500.0) -> Tenso
     >>> float(task_consistency(torch.zeros(1, 2), torch.tensor([[0.0, 1.0]])))
     0.125
     """
-    _check_predictions(logits=logits, sdf=sdf)
-    return _task_consistency(_widen(logits).sigmoid(), _widen(sdf), k)
+    logits, sdf = _predictions(logits=logits, sdf=sdf)
+    return _disagreement(logits.sigmoid(), mask_from_sdf(sdf, k=k))
 
 
-def _task_consistency(probability: Tensor, sdf: Tensor, k: float) -> Tensor:
-    if not probability.numel():
-        return probability.sum() * 0
-    return nn.functional.mse_loss(probability, mask_from_sdf(sdf, k=k))
+def _predictions(**named: Tensor) -> tuple[Tensor, Tensor]:
+    """Two predictions of one shape, wide enough."""
+    (first_name, first), (name, second) = named.items()
+    check.tensor(first, first_name, kind="floating-point")
+    check.same_shape(check.tensor(second, name, kind="floating-point"), name, first, first_name)
+    return check.wide(first), check.wide(second)
+
+
+def _disagreement(one: Tensor, other: Tensor) -> Tensor:
+    return nn.functional.mse_loss(one, other) if one.numel() else one.sum() * 0
 
 
 def gaussian_rampup(step: float, total: float, *, stairs: int | None = None) -> float:
@@ -224,12 +227,8 @@ def gaussian_rampup(step: float, total: float, *, stairs: int | None = None) -> 
     >>> [round(gaussian_rampup(step, 10), 3) for step in (0, 5, 10)]
     [0.007, 0.287, 1.0]
     """
-    if not math.isfinite(step):
-        raise ValueError(f"step must be finite, got {step}")
-    if not (math.isfinite(total) and total >= 0):
-        raise ValueError(f"total must be finite and at least 0, got {total}")
-    if stairs is not None and stairs < 1:
-        raise ValueError(f"stairs must be at least 1, got {stairs}")
+    step, total = check.number(step, "step"), check.number(total, "total", low=0)
+    stairs = None if stairs is None else check.whole(stairs, "stairs", low=1)
     if total == 0:
         return 1.0
     step = min(max(step, 0), total)
@@ -282,24 +281,25 @@ class TwoStreamBatchSampler(Sampler[list[int]]):
         generator: torch.Generator | None = None,
     ):
         # Whatever numbers come (NumPy's, tensors), DataLoader hands plain ints to the data set.
-        self.labelled, self.unlabelled = [int(i) for i in labelled], [int(i) for i in unlabelled]
-        self.labelled_per_batch = _check_count("labelled_per_batch", labelled_per_batch, 0)
-        self.unlabelled_per_batch = _check_count("unlabelled_per_batch", unlabelled_per_batch, 0)
-        if labelled_per_batch + unlabelled_per_batch == 0:
-            raise ValueError("labelled_per_batch and unlabelled_per_batch must not both be 0")
-        for name in ("labelled", "unlabelled"):
-            if not getattr(self, name) and getattr(self, f"{name}_per_batch"):
-                raise ValueError(f"{name} is empty, but {name}_per_batch is {getattr(self, f'{name}_per_batch')}")
+        self.labelled = check.wholes(labelled, "labelled")
+        self.unlabelled = check.wholes(unlabelled, "unlabelled")
+        self.labelled_per_batch = check.whole(labelled_per_batch, "labelled_per_batch", low=0)
+        self.unlabelled_per_batch = check.whole(unlabelled_per_batch, "unlabelled_per_batch", low=0)
+        self.generator = check.generator(generator)
+        streams = {"labelled": (self.labelled, self.labelled_per_batch)}
+        streams |= {"unlabelled": (self.unlabelled, self.unlabelled_per_batch)}
+        if not any(share for _, share in streams.values()):
+            raise ValueError("labelled_per_batch and unlabelled_per_batch must not both be 0, got 0 and 0")
+        for name, (stream, share) in streams.items():
+            if share and not stream:
+                raise ValueError(f"{name} is empty, but {name}_per_batch is {share}")
         both = set(self.labelled) & set(self.unlabelled)
         if both:
             raise ValueError(f"labelled and unlabelled must have no index in common, got {sorted(both)[:5]} in both")
         if batches is None:
-            stream, share = (self.labelled, labelled_per_batch)
-            if not share:
-                stream, share = (self.unlabelled, unlabelled_per_batch)
+            stream, share = next((stream, share) for stream, share in streams.values() if share)
             batches = max(1, len(stream) // share)
-        self.batches = _check_count("batches", batches, 1)
-        self.generator = generator
+        self.batches = check.whole(batches, "batches", low=1)
 
     def __len__(self) -> int:
         return self.batches
@@ -312,7 +312,7 @@ class TwoStreamBatchSampler(Sampler[list[int]]):
                 *(next(unlabelled) for _ in range(self.unlabelled_per_batch)),
             ]
 
-    def _shuffles(self, indices: list[int]) -> Iterator[int]:
+    def _shuffles(self, indices: Sequence[int]) -> Iterator[int]:
         while True:
             device = "cpu" if self.generator is None else self.generator.device
             for position in torch.randperm(len(indices), generator=self.generator, device=device).tolist():
@@ -345,7 +345,8 @@ def mean_teacher_loss(logits: Tensor, teacher_logits: Tensor, target: Tensor, *,
         :class:`MeanTeacherLoss` ``(total, dice, consistency)``: scalars, in float32 where the input is narrower.
 
     Raises:
-        ValueError: if shapes do not fit together, a prediction is not floating-point, or ``lam`` is negative.
+        ValueError: if shapes do not fit together, a prediction is not floating-point, or a target outside [0, 1] or
+            ``lam`` negative.
 
     References:
         Tarvainen & Valpola, Mean teachers are better role models, NeurIPS 2017, section 2; with Dice and 0.1 as in
@@ -355,15 +356,12 @@ def mean_teacher_loss(logits: Tensor, teacher_logits: Tensor, target: Tensor, *,
     >>> mean_teacher_loss(sure, torch.zeros(1, 1, 2), sure > 0, lam=1.0).consistency.item()
     0.25
     """
-    _check_predictions(logits=logits, teacher_logits=teacher_logits)
-    _check_labels(logits, target=target)
-    lam = _check_weight("lam", lam)
-    probability = _widen(logits).sigmoid()
+    logits, teacher_logits = _predictions(logits=logits, teacher_logits=teacher_logits)
+    check.labelled(logits, target=target)
+    lam = check.number(lam, "lam", low=0)
+    probability = logits.sigmoid()
     dice = dice_loss(probability[: len(target)], target) if len(target) else probability.new_zeros(())
-    if logits.numel():
-        consistency = nn.functional.mse_loss(probability, _widen(teacher_logits.detach()).sigmoid())
-    else:
-        consistency = probability.sum() * 0
+    consistency = _disagreement(probability, teacher_logits.detach().sigmoid())  # over all rows
     return MeanTeacherLoss(dice + lam * consistency, dice, consistency)
 
 
@@ -376,7 +374,7 @@ class MeanTeacher(nn.Module):
     At the first update t = 0, so that the teacher *is* the student; until t reaches :math:`1/(1-\alpha)` it is the
     plain mean of all students so far. Called, it runs without gradient. ``train()`` and ``eval()`` work as on any
     module: in train mode batch norm uses the batch, as in the published codes. ``state_dict`` holds the count of
-    updates too.
+    updates too, and the average in float32 where the network is narrower (see :func:`ema_update`).
 
     Args:
         student: the network to follow; copied, never changed.
@@ -398,7 +396,7 @@ class MeanTeacher(nn.Module):
 
     def __init__(self, student: nn.Module, *, decay: float = 0.99, buffers: str = "copy"):
         super().__init__()
-        self.decay, self.buffer_policy = _check_decay(decay), _check_buffers(buffers)
+        self.decay, self.buffer_policy = check.number(decay, "decay", low=0, high=1), _buffers(buffers)
         self.model = copy.deepcopy(student).requires_grad_(False)
         self.updates = 0
 
@@ -413,11 +411,19 @@ class MeanTeacher(nn.Module):
         ema_update(self.model, student, decay=decay, buffers=self.buffer_policy)
         self.updates += 1
 
-    def get_extra_state(self) -> dict[str, int]:
-        return {"updates": self.updates}
+    def get_extra_state(self) -> dict[str, object]:
+        averages = {name: own.average for name, own in self._own() if hasattr(own, "average")}
+        return {"updates": self.updates, **({"averages": averages} if averages else {})}
 
-    def set_extra_state(self, state: dict[str, int]) -> None:
+    def set_extra_state(self, state: dict[str, object]) -> None:
         self.updates = state["updates"]
+        for name, own in self._own():
+            if name in state.get("averages", ()):
+                own.average = state["averages"][name].to(own.device, copy=True)
+
+    def _own(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self.model.named_parameters()
+        yield from self.model.named_buffers()
 
 
 @torch.no_grad()
@@ -425,6 +431,10 @@ def ema_update(teacher: nn.Module, student: nn.Module, *, decay: float, buffers:
     r"""Move a network's parameters towards another's, in place.
 
     .. math:: \bar\theta \leftarrow \alpha \bar\theta + (1 - \alpha)\, \theta
+
+    In half precision most steps are smaller than a parameter's last digit, and the teacher would stand still. So the
+    average of a parameter that is narrower than float32 is kept in float32 beside it, as its attribute ``average``, and
+    the parameter is that number rounded.
 
     Args:
         teacher: the network to change; of the same structure, without parameters in common.
@@ -445,19 +455,33 @@ def ema_update(teacher: nn.Module, student: nn.Module, *, decay: float, buffers:
     >>> bool(teacher.weight == student.weight)
     True
     """
-    decay, buffers = _check_decay(decay), _check_buffers(buffers)
-    parameters = _pairs("parameter", teacher.named_parameters(), student.named_parameters())
-    for name, own, other in parameters:
+    decay, buffers = check.number(decay, "decay", low=0, high=1), _buffers(buffers)
+    for name, own, other in _pairs("parameter", teacher.named_parameters(), student.named_parameters()):
         if own is other:
             raise ValueError(f"teacher must be a copy of its own (copy.deepcopy), but shares {name!r} with the student")
-        own.lerp_(other.to(own), 1 - decay)
+        _follow(own, other, decay)
     if buffers == "keep":
         return
     for _, own, other in _pairs("buffer", teacher.named_buffers(), student.named_buffers()):
         if buffers == "average" and own.is_floating_point():
-            own.lerp_(other.to(own), 1 - decay)
+            _follow(own, other, decay)
         else:
             own.copy_(other)
+
+
+def _follow(own: Tensor, other: Tensor, decay: float) -> None:
+    if own.dtype not in (torch.float16, torch.bfloat16):
+        own.lerp_(other.to(own), 1 - decay)
+        return
+    average = getattr(own, "average", None)
+    if average is None or not torch.equal(average.to(own), own):  # the first time, or changed by somebody else
+        average = own.float()
+    own.average = average.to(own.device).lerp_(other.to(own.device, torch.float32), 1 - decay)
+    own.copy_(own.average)
+
+
+def _buffers(policy: str) -> str:
+    return check.choice(policy, "buffers", ("copy", "average", "keep"))
 
 
 def _pairs(kind: str, teacher, student) -> list[tuple[str, Tensor, Tensor]]:
@@ -496,62 +520,11 @@ def clipped_noise(
     >>> bool(clipped_noise(torch.zeros(100)).abs().max() <= 0.2)
     True
     """
-    if not inputs.is_floating_point():
-        raise ValueError(f"inputs must be floating-point, got {_what(inputs)}")
-    std, clip = _check_weight("std", std), _check_weight("clip", clip)
+    check.tensor(inputs, "inputs", kind="floating-point")
+    std, clip = check.number(std, "std", low=0), check.number(clip, "clip", low=0)
+    generator = check.generator(generator)
     device = "cpu" if generator is None else generator.device
-    noise = torch.randn(inputs.shape, generator=generator, device=device, dtype=_widen(inputs[:0]).dtype)
+    noise = torch.randn(
+        inputs.shape, generator=generator, device=device, dtype=torch.promote_types(inputs.dtype, torch.float32)
+    )
     return noise.mul_(std).clamp_(-clip, clip).to(inputs)
-
-
-# --- Checks ---------------------------------------------------------------------------------------------------------
-
-
-def _check_predictions(**named: Tensor) -> None:
-    (first_name, first), *others = named.items()
-    for name, values in named.items():
-        if not values.is_floating_point():
-            raise ValueError(f"{name} must be floating-point, got {_what(values)}")
-    for name, values in others:
-        if values.shape != first.shape:
-            raise ValueError(f"{name} must have the shape of {first_name}, {tuple(first.shape)}, got {_what(values)}")
-
-
-def _check_labels(logits: Tensor, **named: Tensor) -> None:
-    """Labels belong to the first rows of the batch, and to each of its channels and pixels."""
-    if logits.ndim < 2:
-        raise ValueError(f"logits must be (B, C, ...), got {_what(logits)}")
-    rows = {len(values) if values.ndim else 0 for values in named.values()}
-    if len(rows) > 1:
-        shapes = ", ".join(_what(values) for values in named.values())
-        raise ValueError(f"{' and '.join(named)} must have the same number of rows, got {shapes}")
-    for name, values in named.items():
-        if values.ndim != logits.ndim or values.shape[1:] != logits.shape[1:] or len(values) > len(logits):
-            pixels = ", ".join(map(str, logits.shape[1:]))
-            raise ValueError(
-                f"{name} must be (L, {pixels}) with L at most {len(logits)}, the labelled rows, got {_what(values)}"
-            )
-
-
-def _check_weight(name: str, weight: float) -> float:
-    if not (math.isfinite(weight) and weight >= 0):
-        raise ValueError(f"{name} must be finite and at least 0, got {weight}")
-    return weight
-
-
-def _check_decay(decay: float) -> float:
-    if not 0 <= decay <= 1:
-        raise ValueError(f"decay must be in [0, 1], got {decay}")
-    return decay
-
-
-def _check_buffers(buffers: str) -> str:
-    if buffers not in ("copy", "average", "keep"):
-        raise ValueError(f"buffers must be 'copy', 'average' or 'keep', got {buffers!r}")
-    return buffers
-
-
-def _check_count(name: str, count: int, least: int) -> int:
-    if isinstance(count, bool) or count != int(count) or count < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {count}")
-    return int(count)

@@ -10,10 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from scipy import ndimage
 from scipy.special import expit
 
+from . import _arguments as check
+from ._kernels.distance import depth, distance_to, inner_boundary
+
+__all__ = ["curvature", "dirac", "heaviside", "mask_from_sdf", "signed_distance"]
+
 Array = np.ndarray | torch.Tensor
+
+# --- A mask as a signed distance ------------------------------------------------------------------------------------
 
 
 def signed_distance(
@@ -54,38 +60,37 @@ def signed_distance(
         mask: ``(*batch, *space)``, bool or any dtype holding only 0 and 1; 1 is inside.
         spacing: voxel size, one number or one for each spatial axis; ``None`` is 1.
         normalize: ``None``, ``"dtc"``, ``"diagonal"`` or a positive number in the unit of ``spacing``.
-        spatial_dims: how many trailing axes are space. ``None``: as many as ``spacing`` has numbers, otherwise
-            all of them up to three. So ``(D, H, W)`` is one volume; for a batch of images say ``spatial_dims=2``.
+        spatial_dims: how many trailing axes are space; those before them are a batch. ``None``: as many as ``spacing``
+            has numbers, or both axes of an image. An array of three axes or more may be one volume or a batch of
+            images: that must be said.
 
     Returns:
         The shape, kind and device of ``mask``; its dtype where that is floating, otherwise float64 for NumPy and
         torch's default for tensors.
 
     Raises:
-        ValueError: on a mask that is not binary, or a ``spacing``, ``normalize`` or ``spatial_dims`` that cannot be.
+        ValueError: on a mask that is not binary, a ``spacing``, ``normalize`` or ``spatial_dims`` that cannot be, or
+            three axes or more of which neither ``spacing`` nor ``spatial_dims`` says which are space.
 
-    Paper: Luo et al., "Semi-supervised Medical Image Segmentation through Dual-task Consistency", AAAI 2021
-    (arXiv 2009.04448), the task transform T.
+    References:
+        Luo et al., Semi-supervised Medical Image Segmentation through Dual-task Consistency, AAAI 2021
+        (arXiv:2009.04448), the task transform T.
 
     >>> signed_distance(np.array([[0, 0, 1, 1, 1, 0]])).tolist()
     [[2.0, 1.0, -1.0, -2.0, -1.0, 1.0]]
     >>> signed_distance(np.array([[0, 0, 1, 1, 1, 0]]), normalize=2).tolist()
     [[0.75, 0.25, -0.25, -0.75, -0.25, 0.25]]
     """
-    space = _spatial_dims("mask", mask, spacing, spatial_dims)
-    steps = _steps(spacing, space)
-    if isinstance(normalize, str) and normalize not in ("dtc", "diagonal"):
-        raise ValueError(f"normalize must be None, 'dtc', 'diagonal' or a positive number, got {normalize!r}")
-    if normalize is not None and not isinstance(normalize, str):
-        _positive("normalize", normalize)
-    inside = _binary(mask)
+    values = check.array(mask, "mask")
+    space = check.spatial_dims(spatial_dims, values, "mask", spacing)
+    steps, normalize = check.spacing(spacing, space), _scale(normalize)
+    inside, is_tensor = check.mask(values, "mask"), isinstance(values, torch.Tensor)
 
     shape = inside.shape[inside.ndim - space :]
     if normalize == "diagonal":
         normalize = math.hypot(*((n - 1) * step for n, step in zip(shape, steps))) or 1.0
-    samples = inside.reshape(math.prod(inside.shape[: inside.ndim - space]), *shape)
-    is_tensor = isinstance(mask, torch.Tensor)
-    out = (torch.empty if is_tensor else np.empty)(samples.shape, dtype=_float_dtype(mask))
+    samples = inside.reshape(math.prod(inside.shape[: inside.ndim - space]), *shape)  # (*batch, *space) -> (B, *space)
+    out = (torch.empty if is_tensor else np.empty)(samples.shape, dtype=_float_dtype(values))
 
     def transform(row: int) -> None:
         sample = _normalized(samples[row], steps, normalize)
@@ -99,7 +104,40 @@ def signed_distance(
         for row in range(len(samples)):
             transform(row)
     out = out.reshape(inside.shape)
-    return out.to(mask.device) if is_tensor else out
+    return out.to(values.device) if is_tensor else out
+
+
+def _normalized(inside: np.ndarray, steps: tuple[float, ...], normalize: str | float | None) -> np.ndarray:
+    """One sample's signed distance, normalised; ``normalize`` is ``None``, ``"dtc"`` or a number."""
+    if inside.all() or not inside.any():  # also a sample without voxels
+        distance = np.full(inside.shape, -np.inf if inside.any() else np.inf)
+        if normalize == "dtc":
+            return np.nan_to_num(distance, posinf=0.0, neginf=-1.0)
+        return distance if normalize is None else np.sign(distance)
+
+    outer, inner = distance_to(inside, steps), depth(inside, steps)  # each 0 on the other side
+    if normalize == "dtc":
+        outer /= outer.max()
+        inner /= inner.max()
+        inner[inner_boundary(inside)] = 0
+    distance = np.subtract(outer, inner, out=outer)
+    if isinstance(normalize, float):
+        half = min(step for n, step in zip(inside.shape, steps) if n > 1) / 2  # an axis of one voxel has no neighbours
+        distance -= np.copysign(half, distance)
+        distance /= normalize
+        np.clip(distance, -1, 1, out=distance)
+    return distance
+
+
+def _scale(normalize: str | float | None) -> str | float | None:
+    if normalize is None or isinstance(normalize, str) and normalize in ("dtc", "diagonal"):
+        return normalize
+    if isinstance(normalize, str):
+        raise ValueError(f"normalize must be None, 'dtc', 'diagonal' or a positive number, got {normalize!r}")
+    return check.number(normalize, "normalize", above=0)
+
+
+# --- The step, its slope, and the way back --------------------------------------------------------------------------
 
 
 def heaviside(x: Array, *, eps: float) -> Array:
@@ -119,14 +157,15 @@ def heaviside(x: Array, *, eps: float) -> Array:
     Raises:
         ValueError: if ``eps`` is not positive and finite.
 
-    Paper: Chan and Vese, "Active Contours Without Edges", IEEE TIP 10(2), 2001, section III.
+    References:
+        Chan & Vese, Active Contours Without Edges, IEEE TIP 10(2), 2001, section III.
 
     >>> heaviside(torch.tensor([-1.0, 0.0, 1.0]), eps=1.0)
     tensor([0.2500, 0.5000, 0.7500])
     """
-    _positive("eps", eps)
+    (x, dtype), eps = _floating(x, "x"), check.number(eps, "eps", above=0)
     arctan = torch.atan if isinstance(x, torch.Tensor) else np.arctan
-    return 0.5 + arctan(x / float(eps)) / math.pi
+    return _cast(0.5 + arctan(x / eps) / math.pi, dtype)
 
 
 def dirac(x: Array, *, eps: float) -> Array:
@@ -144,15 +183,16 @@ def dirac(x: Array, *, eps: float) -> Array:
     Raises:
         ValueError: if ``eps`` is not positive and finite.
 
-    Paper: Chan and Vese, "Active Contours Without Edges", IEEE TIP 10(2), 2001, section III. (scikit-image's
-    ``chan_vese`` leaves the factor 1 / pi out, which changes the time step only.)
+    References:
+        Chan & Vese, Active Contours Without Edges, IEEE TIP 10(2), 2001, section III. (scikit-image's ``chan_vese``
+        leaves the factor 1 / pi out, which changes the time step only.)
 
     >>> dirac(torch.tensor([0.0, 1.0]), eps=1.0) * torch.pi
     tensor([1.0000, 0.5000])
     """
-    _positive("eps", eps)
-    ratio = x / float(eps)  # eps ** 2 by itself may underflow
-    return 1 / (math.pi * float(eps) * (1 + ratio * ratio))
+    (x, dtype), eps = _floating(x, "x"), check.number(eps, "eps", above=0)
+    ratio = x / eps  # eps ** 2 by itself may underflow
+    return _cast(1 / (math.pi * eps * (1 + ratio * ratio)), dtype)
 
 
 def mask_from_sdf(sdf: Array, *, k: float) -> Array:
@@ -174,20 +214,22 @@ def mask_from_sdf(sdf: Array, *, k: float) -> Array:
     Raises:
         ValueError: if ``k`` is not positive and finite.
 
-    Paper: Luo et al., AAAI 2021 (arXiv 2009.04448), the smooth inverse of the task transform.
+    References:
+        Luo et al., AAAI 2021 (arXiv:2009.04448), the smooth inverse of the task transform.
 
     >>> mask_from_sdf(torch.tensor([-0.1, 0.0, 0.1]), k=10)
     tensor([0.7311, 0.5000, 0.2689])
     >>> mask_from_sdf(torch.tensor([-0.1, 0.0, 0.1]), k=1500)
     tensor([1.0000, 0.5000, 0.0000])
     """
-    if not (k > 0 and math.isfinite(k)):
-        raise ValueError(f"k must be positive and finite (the minus sign is in the formula: sigmoid(-k sdf)), got {k}")
-    dtype = _float_dtype(sdf)
-    if isinstance(sdf, torch.Tensor):
-        return torch.sigmoid(sdf.to(dtype) * -min(float(k), torch.finfo(dtype).max))
+    (z, dtype), k = _floating(sdf, "sdf"), check.number(k, "k, whose minus sign is in the formula,", above=0)
+    if isinstance(z, torch.Tensor):
+        return torch.sigmoid(z * -min(k, torch.finfo(z.dtype).max)).to(dtype)
     with np.errstate(over="ignore"):  # an infinite product is as good as a large one
-        return expit(np.asarray(sdf, dtype) * -min(float(k), float(np.finfo(dtype).max))).astype(dtype, copy=False)
+        return _cast(expit(z * -min(k, float(np.finfo(z.dtype).max))), dtype)
+
+
+# --- Curvature ------------------------------------------------------------------------------------------------------
 
 
 def curvature(
@@ -219,32 +261,35 @@ def curvature(
         for tensors.
 
     Raises:
-        ValueError: on a ``spacing``, ``eps`` or ``spatial_dims`` that cannot be.
+        ValueError: on a ``spacing``, ``eps`` or ``spatial_dims`` that cannot be, or where the axes of space are not
+            said, as :func:`signed_distance`.
 
-    Book: Osher and Fedkiw, "Level Set Methods and Dynamic Implicit Surfaces", 2003, section 1.4.
+    References:
+        Osher & Fedkiw, Level Set Methods and Dynamic Implicit Surfaces, 2003, section 1.4.
 
     >>> y, x = np.mgrid[-20:21, -20:21]
     >>> print(f"{curvature(np.hypot(x, y) - 10)[20, 30]:.3f}")
     0.100
     """
-    space = _spatial_dims("phi", phi, spacing, spatial_dims)
-    steps = _steps(spacing, space)
-    _positive("eps", eps)
-    if not isinstance(phi, torch.Tensor):
-        values = torch.from_numpy(np.array(phi, _float_dtype(phi), order="C"))
-        return curvature(values, spacing=steps, eps=eps, spatial_dims=space).numpy()
-    if torch.finfo(_float_dtype(phi)).bits == 16:  # the square of eps would be 0
-        return curvature(phi.float(), spacing=steps, eps=eps, spatial_dims=space).to(phi.dtype)
-    phi = phi.to(_float_dtype(phi))
+    values, eps = check.array(phi, "phi"), check.number(eps, "eps", above=0)
+    space = check.spatial_dims(spatial_dims, values, "phi", spacing)
+    phi, dtype = _floating(values, "phi")
+    if isinstance(phi, torch.Tensor):
+        return _curvature(phi, check.spacing(spacing, space), eps).to(dtype)
+    phi = torch.from_numpy(np.array(phi, np.float32 if phi.dtype == np.float32 else np.float64, order="C"))
+    return _cast(_curvature(phi, check.spacing(spacing, space), eps).numpy(), dtype)
 
-    axes = [axis for axis in range(phi.ndim - space, phi.ndim) if phi.shape[axis] > 1]
-    steps = dict(zip(range(phi.ndim - space, phi.ndim), steps))
+
+def _curvature(phi: torch.Tensor, steps: tuple[float, ...], eps: float) -> torch.Tensor:
+    """Of the last ``len(steps)`` axes."""
+    steps = dict(zip(range(phi.ndim - len(steps), phi.ndim), steps))
+    axes = [axis for axis in steps if phi.shape[axis] > 1]
     slopes = {axis: torch.gradient(phi, spacing=steps[axis], dim=axis)[0] for axis in axes}
     divergence = torch.zeros_like(phi)
     for axis in axes:
         faces = phi.shape[axis] - 1  # between neighbours: there the difference along the axis is centred
         across = torch.diff(phi, dim=axis) / steps[axis]
-        squared = across**2 + eps**2
+        squared = across**2 + max(eps**2, torch.finfo(phi.dtype).tiny)
         for other in axes:
             if other != axis:
                 mean = (slopes[other].narrow(axis, 0, faces) + slopes[other].narrow(axis, 1, faces)) / 2
@@ -255,74 +300,20 @@ def curvature(
     return divergence
 
 
-def _normalized(inside: np.ndarray, steps: tuple[float, ...], normalize: str | float | None) -> np.ndarray:
-    """One sample's signed distance, normalised; ``normalize`` is ``None``, ``"dtc"`` or a number."""
-    if inside.all() or not inside.any():  # also a sample without voxels
-        distance = np.full(inside.shape, -np.inf if inside.any() else np.inf)
-        if normalize == "dtc":
-            return np.nan_to_num(distance, posinf=0.0, neginf=-1.0)
-        return distance if normalize is None else np.sign(distance)
-
-    # An inside voxel's nearest outside voxel lies in the bounding box grown by one: the second pass needs no more.
-    box = tuple(slice(max(found.start - 1, 0), found.stop + 1) for found in _bounding_box(inside))
-    core = inside[box]
-    distance = _distance_to(inside, steps)
-    depth = _distance_to(~core, steps)
-    if normalize is None:
-        distance[box] -= depth
-    elif normalize == "dtc":
-        distance /= distance.max()
-        depth /= depth.max()
-        depth[core & ~ndimage.binary_erosion(core, border_value=1)] = 0
-        distance[box] -= depth
-    else:
-        distance[box] -= depth
-        half = min(step for n, step in zip(inside.shape, steps) if n > 1) / 2  # an axis of one voxel has no neighbours
-        distance -= np.copysign(half, distance)
-        distance /= normalize
-        np.clip(distance, -1, 1, out=distance)
-    return distance
+# --- Types ----------------------------------------------------------------------------------------------------------
 
 
-def _distance_to(target: np.ndarray, steps: tuple[float, ...]) -> np.ndarray:
-    """Distance from every voxel to the nearest true one, in float64; there must be one."""
-    # SciPy walks the first axis first. With the axes in reverse, and a voxel's coordinates side by side, its walk keeps
-    # to one piece of memory: 1.6 x as fast in 3-D.
-    nearest = np.empty((*target.shape, target.ndim), np.int32)
-    ndimage.distance_transform_edt(
-        ~target.T, sampling=steps[::-1], return_distances=False, return_indices=True, indices=nearest.T
-    )
-    whole = all(step == 1 for step in steps) and sum(n * n for n in target.shape) < 2**31
-    squared = 0
-    for axis, (n, step) in enumerate(zip(target.shape, steps)):
-        grid = np.arange(n, dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(target.ndim)])
-        offset = nearest[..., -1 - axis] - grid
-        if not whole:  # whole numbers are quicker, and exact
-            offset = offset * step
-        offset *= offset
-        squared = np.add(squared, offset, out=offset)
-    return np.sqrt(squared, dtype=np.float64)
-
-
-def _bounding_box(inside: np.ndarray) -> tuple[slice, ...]:
-    box = []
-    for axis in range(inside.ndim):
-        hits = np.flatnonzero(inside.any(axis=tuple(a for a in range(inside.ndim) if a != axis)))
-        box.append(slice(int(hits[0]), int(hits[-1]) + 1))
-    return tuple(box)
-
-
-def _binary(mask: Array) -> np.ndarray:
-    values = mask.detach().cpu() if isinstance(mask, torch.Tensor) else np.asarray(mask)
+def _floating(array: Array, name: str) -> tuple[Array, np.dtype | torch.dtype]:
+    """Floating-point numbers wide enough to compute with, and the type that the answer is to have."""
+    values = check.array(array, name)
+    dtype = _float_dtype(values)
     if isinstance(values, torch.Tensor):
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    if values.dtype == bool:
-        return values
-    inside = values == 1
-    other = inside | (values == 0)
-    if not other.all():
-        raise ValueError(f"mask must hold only 0 and 1, got {values[~other][0]}; pick a class first: mask == label")
-    return inside
+        return check.wide(values.to(dtype)), dtype
+    return values.astype(np.promote_types(dtype, np.float32), copy=False), dtype
+
+
+def _cast(values: Array, dtype: np.dtype | torch.dtype) -> Array:
+    return values.to(dtype) if isinstance(values, torch.Tensor) else values.astype(dtype, copy=False)
 
 
 def _float_dtype(array: Array) -> np.dtype | torch.dtype:
@@ -331,27 +322,3 @@ def _float_dtype(array: Array) -> np.dtype | torch.dtype:
         return array.dtype if array.is_floating_point() else torch.get_default_dtype()
     dtype = np.asarray(array).dtype
     return dtype if dtype.kind == "f" else np.dtype(np.float64)
-
-
-def _spatial_dims(name: str, array: Array, spacing: float | Sequence[float] | None, spatial_dims: int | None) -> int:
-    ndim = array.ndim if isinstance(array, torch.Tensor) else np.ndim(array)
-    given = None if spacing is None or np.ndim(spacing) == 0 else len(spacing)
-    if spatial_dims is None:
-        spatial_dims = min(ndim, 3) if given is None else given
-    if given is not None and given != spatial_dims:
-        raise ValueError(f"spacing must have spatial_dims = {spatial_dims} numbers, got {given}")
-    if not 1 <= spatial_dims <= ndim:
-        raise ValueError(f"spatial_dims must be 1 to {ndim}, the number of axes of {name}, got {spatial_dims}")
-    return spatial_dims
-
-
-def _steps(spacing: float | Sequence[float] | None, space: int) -> tuple[float, ...]:
-    values = np.broadcast_to(np.asarray(1.0 if spacing is None else spacing, float), space)
-    if not (np.isfinite(values).all() and (values > 0).all()):
-        raise ValueError(f"spacing must be positive and finite, got {spacing}")
-    return tuple(values.tolist())
-
-
-def _positive(name: str, value: float) -> None:
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{name} must be positive and finite, got {value}")

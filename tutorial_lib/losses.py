@@ -16,7 +16,8 @@ loss                             input and target                       answers
 ===============================  =====================================  ===========================================
 
 All take ``reduction="none" | "mean" | "sum"``; compute half precision in float32 and return it; pass a NaN in the
-logits on to the loss; and give 0, with a zero gradient, as the mean of an empty batch.
+logits on to the loss; and give 0, with a zero gradient, as the mean of an empty batch. (The last is at home in
+:mod:`tutorial_lib.similarity`.)
 """
 
 import math
@@ -25,6 +26,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from . import _arguments as check
+from ._kernels.entropy import cross_entropy, sigmoid_focal
+from .similarity import MS_SSIM_WEIGHTS, ms_ssim, ms_ssim_loss
 
 __all__ = [
     "MS_SSIM_WEIGHTS",
@@ -86,16 +91,15 @@ def focal_loss(
     >>> round(float(focal_loss(logits, target)), 6), round(float(focal_loss(logits, target, gamma=0.0)), 6)
     (0.001804, 0.126928)
     """
-    _check_reduction(reduction)
-    gamma = _check_number("gamma", gamma)
-    logits, indices = _class_input(logits, target, soft=True)
-    alpha = _class_weight("alpha", alpha, logits)
+    reduction, gamma = check.reduction(reduction), check.number(gamma, "gamma", low=0)
+    logits, indices = check.class_target(logits, target, soft=True)
+    alpha = check.class_weight(alpha, "alpha", logits)
     if indices:
-        loss = _focus(_cross_entropy(logits, target), gamma)
+        loss = _focus(cross_entropy(logits, target), gamma)  # (B, C, ...) -> (B, ...)
         return _reduce(loss if alpha is None else loss * alpha[target], reduction)
-    loss = _focus(-logits.log_softmax(1), gamma) * target.to(logits.dtype)
+    loss = _focus(-logits.log_softmax(1), gamma) * target.to(logits.dtype)  # (B, C, ...)
     if alpha is not None:
-        loss = loss * alpha.view(-1, *[1] * (logits.ndim - 2))
+        loss = loss * alpha.view(-1, *[1] * (logits.ndim - 2))  # (C,) -> (C, 1, ...)
     return _reduce(loss.sum(1), reduction)
 
 
@@ -136,18 +140,16 @@ def sigmoid_focal_loss(
     >>> round(float(sigmoid_focal_loss(torch.tensor([2.0]), torch.tensor([1]), alpha=0.25)), 6)
     0.000451
     """
-    _check_reduction(reduction)
-    gamma = _check_number("gamma", gamma)
-    if alpha is not None:
-        alpha = _check_number("alpha", alpha, high=1.0)
-    logits, target = _bit_input(logits, target)
-    sign = torch.rsub(target, 1, alpha=2)
+    reduction, gamma = check.reduction(reduction), check.number(gamma, "gamma", low=0)
+    alpha = None if alpha is None else check.number(alpha, "alpha", low=0, high=1)
+    logits, target = check.bits(logits, target)
+    sign = target.mul(-2).add_(1)  # -1 for a positive, 1 for a negative
     if not sign.numel() or bool(sign.abs().amin() == 1):
-        loss = _SigmoidFocal.apply(logits, sign, gamma)[0]
+        loss = sigmoid_focal(logits, sign, gamma)
         return _reduce(loss if alpha is None else loss * target.mul(2 * alpha - 1).add_(1 - alpha), reduction)
     yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
     one = torch.ones_like(sign)
-    positive, negative = (_SigmoidFocal.apply(logits, sign, gamma)[0] for sign in (-one, one))
+    positive, negative = sigmoid_focal(logits, -one, gamma), sigmoid_focal(logits, one, gamma)
     return _reduce(yes * target * positive + no * (1 - target) * negative, reduction)
 
 
@@ -158,81 +160,6 @@ def _focus(entropy: Tensor, gamma: float) -> Tensor:
     # The slope of a power below 1 is infinite at 0, where the product's is 0: keep off. No entropy but 0 is that small.
     wrong = -torch.expm1(-entropy.clamp_min(torch.finfo(entropy.dtype).eps / 4))
     return wrong**gamma * entropy
-
-
-# Both functions below make, with the loss, the array that the gradient needs, and give it away at the first backward
-# pass. A second pass (retain_graph), or one that is differentiated itself, makes it anew from the logits. torch.vmap
-# does not know them.
-
-
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """``F.cross_entropy(reduction="none")`` that keeps one array of the logits' size, not three."""
-    return _CrossEntropy.apply(logits, target)[0]
-
-
-class _CrossEntropy(torch.autograd.Function):
-    """The gradient is p - onehot, and p is what the forward pass has made."""
-
-    @staticmethod
-    def forward(logits, target):
-        p = logits.softmax(1)
-        true = p.gather(1, target.unsqueeze(1)).squeeze(1)
-        entropy = -true.log()
-        number = torch.finfo(p.dtype)
-        lost = true < number.tiny / number.eps  # too small to have all its digits, or 0
-        if bool(lost.any()):
-            rows = logits.movedim(1, -1)[lost].log_softmax(-1)
-            entropy[lost] = -rows.gather(-1, target[lost].unsqueeze(-1)).squeeze(-1)
-        return entropy, p
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.mark_non_differentiable(output[1])
-        ctx.set_materialize_grads(False)  # or the second output's would be a whole array of zeros
-        ctx.p = output[1]
-
-    @staticmethod
-    def backward(ctx, grad, _):
-        if grad is None:
-            return None, None
-        logits, target = ctx.saved_tensors
-        grad, target = grad.unsqueeze(1), target.unsqueeze(1)
-        p, ctx.p = ctx.p, None
-        if p is None or torch.is_grad_enabled():
-            p = logits.softmax(1) * grad
-        else:
-            p.mul_(grad)
-        return p.scatter_add_(1, target, -grad), None
-
-
-class _SigmoidFocal(torch.autograd.Function):
-    """Focal loss of bits and its slope from the same exponentials; ``sign`` is -1 for a positive, 1 for a negative."""
-
-    @staticmethod
-    def forward(logits, sign, gamma):
-        u = sign * logits
-        entropy, wrong = F.softplus(u, threshold=50), u.sigmoid()
-        # A power below 1 has no slope at 0: keep off, for those who differentiate twice.
-        factor = (wrong if gamma >= 1 else wrong.clamp_min(torch.finfo(u.dtype).tiny)) ** gamma
-        slope = ((1 - wrong) * entropy).mul_(gamma).add_(wrong)
-        return factor * entropy, (slope * factor).mul_(sign)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs[:2])
-        ctx.mark_non_differentiable(output[1])
-        ctx.set_materialize_grads(False)
-        ctx.gamma, ctx.slope = inputs[2], output[1]
-
-    @staticmethod
-    def backward(ctx, grad, _):
-        if grad is None:
-            return None, None, None
-        slope, ctx.slope = ctx.slope, None
-        if slope is None or torch.is_grad_enabled():
-            return grad * _SigmoidFocal.forward(*ctx.saved_tensors, ctx.gamma)[1], None, None
-        return slope.mul_(grad), None, None
 
 
 # --- Margins and weights for a long tail ----------------------------------------------------------------------------
@@ -260,8 +187,8 @@ def ldam_margins(class_counts: Sequence[int] | Tensor, *, max_margin: float = 0.
     >>> ldam_margins([10000, 625, 16]).tolist()
     [0.1, 0.2, 0.5]
     """
-    counts = _check_counts(class_counts)
-    return _check_number("max_margin", max_margin) * (counts.min() / counts) ** 0.25
+    counts, max_margin = check.class_counts(class_counts), check.number(max_margin, "max_margin", low=0)
+    return max_margin * (counts.min() / counts) ** 0.25
 
 
 def class_balanced_weights(class_counts: Sequence[int] | Tensor, *, beta: float = 0.9999) -> Tensor:
@@ -287,8 +214,7 @@ def class_balanced_weights(class_counts: Sequence[int] | Tensor, *, beta: float 
     >>> class_balanced_weights([300, 100], beta=1.0).tolist()
     [0.5, 1.5]
     """
-    counts = _check_counts(class_counts)
-    beta = _check_number("beta", beta, high=1.0)
+    counts, beta = check.class_counts(class_counts), check.number(beta, "beta", low=0, high=1)
     if beta == 1:
         weights = 1 / counts
     elif beta == 0:
@@ -319,6 +245,8 @@ def drw_weights(class_counts: Sequence[int] | Tensor, *, epoch: int, start: int,
     >>> [drw_weights([300, 100], epoch=epoch, start=160, beta=1.0).tolist() for epoch in (159, 160)]
     [[1.0, 1.0], [0.5, 1.5]]
     """
+    epoch, start = check.number(epoch, "epoch"), check.number(start, "start", finite=False)
+    beta = check.number(beta, "beta", low=0, high=1)
     return class_balanced_weights(class_counts, beta=beta if epoch >= start else 0.0)
 
 
@@ -366,16 +294,14 @@ def ldam_loss(
     >>> [round(float(ldam_loss(cosines, torch.tensor([c]), class_counts=[16, 1], scale=4.0)), 4) for c in (0, 1)]
     [0.3133, 4.0181]
     """
-    _check_reduction(reduction)
-    scale = _check_number("scale", scale, open=True)
-    margins = ldam_margins(class_counts, max_margin=max_margin)
-    logits, _ = _class_input(logits, target, soft=False)
-    margins = _class_weight("class_counts", margins, logits)
-    weight = _class_weight("weight", weight, logits)
+    reduction, scale = check.reduction(reduction), check.number(scale, "scale", above=0)
+    logits, _ = check.class_target(logits, target)
+    margins = check.class_weight(ldam_margins(class_counts, max_margin=max_margin), "class_counts", logits)  # (C,)
+    weight = check.class_weight(weight, "weight", logits)
     # A softmax does not see a shift of the row, but a margin of 0.5 beside a logit of 1e4 would lose its digits.
     moved = scale * (logits - logits.detach().amax(1, keepdim=True))
-    moved = moved.scatter_add_(1, target.unsqueeze(1), -scale * margins[target].unsqueeze(1))
-    loss = _cross_entropy(moved, target)
+    moved = moved.scatter_add_(1, target.unsqueeze(1), -scale * margins[target].unsqueeze(1))  # (B, C, ...)
+    loss = cross_entropy(moved, target)  # (B, ...)
     if weight is None:
         return _reduce(loss, reduction)
     weight = weight[target]
@@ -443,10 +369,9 @@ def lmf_loss(
     >>> bool(lmf_loss(logits, target, **options) == parts)
     True
     """
-    alpha, beta = _check_number("alpha", alpha), _check_number("beta", beta)
+    alpha, beta = check.number(alpha, "alpha", low=0), check.number(beta, "beta", low=0)
     if isinstance(weight, str):
-        if weight != "margins":
-            raise ValueError(f"weight must be class weights, 'margins' or None, got {weight!r}")
+        check.choice(weight, "weight", ("margins", None))
         weight = ldam_margins(class_counts, max_margin=max_margin)
     margin = {"class_counts": class_counts, "max_margin": max_margin, "scale": scale}
     ldam = ldam_loss(logits, target, **margin, weight=weight, reduction=reduction)
@@ -482,20 +407,35 @@ class CosineHead(nn.Module):
 
     def __init__(self, in_features: int, num_classes: int, *, scale: float = 1.0):
         super().__init__()
-        for name, size in (("in_features", in_features), ("num_classes", num_classes)):
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
-        self.scale = _check_number("scale", scale, open=True)
+        in_features, num_classes = (
+            check.whole(in_features, "in_features", low=1),
+            check.whole(num_classes, "num_classes", low=1),
+        )
+        self.scale = check.number(scale, "scale", above=0)
         # Independent normal numbers: every direction is equally likely.
         self.weight = nn.Parameter(torch.randn(num_classes, in_features))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the scaled cosines."""
-        cosines = F.linear(F.normalize(features, dim=-1), F.normalize(self.weight, dim=-1))
-        return self.scale * cosines
+        """Return the scaled cosines, in the features' type."""
+        features = check.tensor(features, "features", f"(..., {self.weight.shape[1]})", kind="floating-point")
+        # Autocast would take the product in half precision.
+        with torch.autocast(features.device.type, enabled=False):
+            directions = _directions(self.weight).to(check.wide(features).dtype)
+            cosines = F.linear(_directions(features), directions)  # (..., in_features) -> (..., C)
+            return (self.scale * cosines).to(features.dtype)
 
     def extra_repr(self) -> str:
         return f"in_features={self.weight.shape[1]}, num_classes={self.weight.shape[0]}, scale={self.scale}"
+
+
+def _directions(vectors: Tensor) -> Tensor:
+    """Vectors of length 1, or 0 where they are 0."""
+    vectors = check.wide(vectors)
+    # Made of size 1 first: no float32 holds the square of 1e30, or of 1e-30.
+    size = vectors.detach().abs().amax(-1, keepdim=True)
+    vectors = vectors / torch.where(size > 0, size, 1)
+    length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / torch.where(length > 0, length, 1)
 
 
 # --- Scores of many labels ------------------------------------------------------------------------------------------
@@ -533,9 +473,9 @@ def soft_f1_loss(logits: Tensor, target: Tensor, *, double: bool = True, reducti
     >>> soft_f1_loss(sure, sure > 0).item(), soft_f1_loss(sure, sure < 0).item()
     (0.0, 1.0)
     """
-    _check_reduction(reduction)
-    logits, target = _bit_input(logits, target, classes=True)
-    loss = _f1_loss(logits.sigmoid(), target)
+    reduction = check.reduction(reduction)
+    logits, target = _rows(*check.bits(logits, target, "(..., C)"))
+    loss = _f1_loss(logits.sigmoid(), target)  # (rows, C) -> (C,)
     if double:
         # sigmoid(-x), not 1 - sigmoid(x): that is 0 long before the other is.
         loss = (loss + _f1_loss((-logits).sigmoid(), 1 - target)) / 2
@@ -575,11 +515,15 @@ def sigmoid_f1_loss(
     >>> sigmoid_f1_loss(sure, sure > 0).item()
     0.0
     """
-    _check_reduction(reduction)
-    beta = _check_number("beta", beta, open=True)
-    eta = _check_number("eta", eta, low=-math.inf)
-    logits, target = _bit_input(logits, target, classes=True)
+    reduction = check.reduction(reduction)
+    beta, eta = check.number(beta, "beta", above=0), check.number(eta, "eta")
+    logits, target = _rows(*check.bits(logits, target, "(..., C)"))
     return _reduce(_f1_loss((beta * (logits + eta)).sigmoid(), target), reduction)
+
+
+def _rows(*tensors: Tensor) -> list[Tensor]:
+    """All leading dimensions as one: (..., C) -> (rows, C)."""
+    return [tensor.reshape(math.prod(tensor.shape[:-1]), tensor.shape[-1]) for tensor in tensors]
 
 
 def _f1_loss(p: Tensor, y: Tensor) -> Tensor:
@@ -613,8 +557,8 @@ def hamming_loss(logits: Tensor, target: Tensor, *, reduction: str = "mean") -> 
     >>> hamming_loss(torch.tensor([[40.0, -40.0, 40.0, 0.0]]), torch.tensor([[1, 0, 0, 1]])).item()
     0.375
     """
-    _check_reduction(reduction)
-    logits, target = _bit_input(logits, target)
+    reduction = check.reduction(reduction)
+    logits, target = check.bits(logits, target)
     return _reduce(logits.sigmoid() * (1 - target) + (-logits).sigmoid() * target, reduction)
 
 
@@ -650,7 +594,8 @@ def dice_loss(
         The loss, in float32 where the input is narrower. 0 for an empty batch.
 
     Raises:
-        ValueError: if the shapes differ, ``probability`` is not floating-point, or ``smooth`` is not above 0.
+        ValueError: if the shapes differ, ``probability`` is not floating-point, either holds a value outside [0, 1], or
+            ``smooth`` is not above 0.
 
     References:
         Milletari et al., V-Net, 3DV 2016, section 3.
@@ -659,11 +604,13 @@ def dice_loss(
     >>> dice_loss(mask, mask).item(), round(dice_loss(1 - mask, mask).item(), 4)
     (0.0, 1.0)
     """
-    p, y, pixels = _mask_input(probability, target, smooth, pooled, reduction)
-    both = (p * y).sum(pixels)
+    reduction, smooth = check.reduction(reduction), check.number(smooth, "smooth", above=0)
+    p, y = check.soft_masks(probability, target)
+    summed = _summed(p, pooled)
+    both = (p * y).sum(summed)  # (B, C, ...) -> (C,), or (B, C)
     # For a 0/1 mask y^2 is y; soft targets need the square.
     p, y = (p.square(), y.square()) if squared else (p, y)
-    return _reduce(1 - (2 * both + smooth) / (p.sum(pixels) + y.sum(pixels) + smooth), reduction)
+    return _reduce(1 - (2 * both + smooth) / (p.sum(summed) + y.sum(summed) + smooth), reduction)
 
 
 def iou_loss(
@@ -686,7 +633,8 @@ def iou_loss(
         The loss, in float32 where the input is narrower. 0 for an empty batch.
 
     Raises:
-        ValueError: if the shapes differ, ``probability`` is not floating-point, or ``smooth`` is not above 0.
+        ValueError: if the shapes differ, ``probability`` is not floating-point, either holds a value outside [0, 1], or
+            ``smooth`` is not above 0.
 
     References:
         Rahman & Wang, Optimizing Intersection-Over-Union in Deep Neural Networks, ISVC 2016.
@@ -694,268 +642,20 @@ def iou_loss(
     >>> round(iou_loss(torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]]), reduction="sum").item(), 4)
     1.0
     """
-    p, y, pixels = _mask_input(probability, target, smooth, pooled, reduction)
-    both = (p * y).sum(pixels)
-    return _reduce(1 - (both + smooth) / (p.sum(pixels) + y.sum(pixels) - both + smooth), reduction)
+    reduction, smooth = check.reduction(reduction), check.number(smooth, "smooth", above=0)
+    p, y = check.soft_masks(probability, target)
+    summed = _summed(p, pooled)
+    both = (p * y).sum(summed)  # (B, C, ...) -> (C,), or (B, C)
+    return _reduce(1 - (both + smooth) / (p.sum(summed) + y.sum(summed) - both + smooth), reduction)
 
 
-def _mask_input(probability, target, smooth, pooled, reduction) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-    _check_reduction(reduction)
-    if not probability.is_floating_point() or probability.ndim < 2:
-        raise ValueError(f"probability must be floating-point (B, C, ...), got {_what(probability)}")
-    if target.shape != probability.shape:
-        raise ValueError(f"target must have the shape of probability, {tuple(probability.shape)}, got {_what(target)}")
-    if not smooth > 0:
-        raise ValueError(f"smooth must be above 0, got {smooth}")
-    probability = _widen(probability)
-    pixels = tuple(range(2, probability.ndim))
-    return probability, target.to(probability.dtype), (0, *pixels) if pooled else pixels
-
-
-# --- Multi-scale structural similarity ------------------------------------------------------------------------------
-
-MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-
-
-def ms_ssim(
-    images: Tensor,
-    target: Tensor,
-    *,
-    data_range: float = 1.0,
-    weights: Sequence[float] = MS_SSIM_WEIGHTS,
-    window: int = 11,
-    sigma: float = 1.5,
-    k: tuple[float, float] = (0.01, 0.03),
-    reduction: str = "mean",
-) -> Tensor:
-    r"""Multi-scale structural similarity, 1 for equal images.
-
-    .. math:: \mathrm{MS\text{-}SSIM} = \overline{(l_M c_M)}^{\,w_M} \prod_{i < M} \overline{c_i}^{\,w_i}, \qquad
-              l = \frac{2 \mu_x \mu_y + C_1}{\mu_x^2 + \mu_y^2 + C_1}, \quad
-              c = \frac{2 \sigma_{xy} + C_2}{\sigma_x^2 + \sigma_y^2 + C_2}
-
-    Means, variances and covariance are taken in a Gaussian window that stays inside the image. The bars are means
-    over positions, for each image and channel alone. From scale to scale 2x2 pixels become one; of an odd number the
-    last is left out. :math:`C_i = (k_i\, R)^2` with the data range R.
-
-    Where libraries differ: pytorch-msssim has the same formula, but of an odd number of pixels it pads with zeros;
-    torchmetrics takes the last bar over a padded border as well, the others not, and over all channels at once.
-
-    A scale whose bar is not positive (opposite structure) makes the image's score 0 and its gradient 0, never NaN.
-
-    Args:
-        images: (B, C, H, W) or (B, C, H, W, D).
-        target: the same shape.
-        data_range: R, highest minus lowest possible value: 1 for masks and images in [0, 1], 255 for bytes.
-        weights: :math:`w_i`, one a scale, finest first. Fewer for smaller images; ``[1]`` is SSIM.
-        window: side of the Gaussian window in pixels, odd. The shortest side of the image must be at least
-            ``window * 2 ** (len(weights) - 1)``: 176 with the defaults.
-        sigma: its standard deviation in pixels, above 0.
-        k: :math:`k_1, k_2`, at least 0; with 0 a flat image is 0/0.
-        reduction: ``"none"``: (B,), the mean over channels; ``"mean"``; or ``"sum"``.
-
-    Returns:
-        The score, in float32 where the images are narrower. Higher is better. 0 for the mean of an empty batch.
-
-    Raises:
-        ValueError: if shapes or types do not fit, the images are too small, or an option is out of range.
-
-    References:
-        Wang et al., Multiscale Structural Similarity for Image Quality Assessment, Asilomar 2003.
-
-    >>> image = torch.rand(1, 1, 176, 176, generator=torch.Generator().manual_seed(0))
-    >>> round(ms_ssim(image, image).item(), 4), ms_ssim(image, 1 - image).item()
-    (1.0, 0.0)
-    """
-    _check_reduction(reduction)
-    return _reduce(_ms_ssim(images, target, data_range, weights, window, sigma, k), reduction)
-
-
-def ms_ssim_loss(images: Tensor, target: Tensor, *, reduction: str = "mean", **options) -> Tensor:
-    """One minus :func:`ms_ssim`.
-
-    Args:
-        images: (B, C, H, W) or (B, C, H, W, D).
-        target: the same shape.
-        reduction: ``"none"``: (B,); ``"mean"``; or ``"sum"``.
-        options: those of :func:`ms_ssim`.
-
-    Returns:
-        The loss, 0 for equal images.
-
-    Raises:
-        ValueError: as :func:`ms_ssim`.
-
-    >>> ms_ssim_loss(torch.zeros(2, 1, 22, 22), torch.zeros(2, 1, 22, 22), weights=[0.5, 0.5]).item()
-    0.0
-    """
-    return _reduce(1 - ms_ssim(images, target, reduction="none", **options), reduction)
-
-
-def _ms_ssim(images, target, data_range, weights, window, sigma, k) -> Tensor:
-    if not images.is_floating_point() or images.ndim not in (4, 5):
-        raise ValueError(f"images must be floating-point (B, C, H, W) or (B, C, H, W, D), got {_what(images)}")
-    if target.shape != images.shape:
-        raise ValueError(f"target must have the shape of images, {tuple(images.shape)}, got {_what(target)}")
-    data_range, sigma = _check_number("data_range", data_range, open=True), _check_number("sigma", sigma, open=True)
-    if window < 1 or window % 2 != 1:
-        raise ValueError(f"window must be odd and at least 1, got {window}")
-    weights = [_check_number("weights", weight) for weight in weights]
-    c1, c2 = ((_check_number("k", value) * data_range) ** 2 for value in k)
-    shortest, needed = min(images.shape[2:]), window * 2 ** (len(weights) - 1)
-    if not weights or shortest < needed:
-        fit = max(0, int(math.log2(shortest / window)) + 1) if shortest >= window else 0
-        raise ValueError(
-            f"{len(weights)} scales (weights) with window {window} need images of at least {needed} pixels a side, "
-            f"got {tuple(images.shape[2:])}: room for {fit}; pass fewer weights or a smaller window"
-        )
-    if not images.numel():
-        return images.flatten(1).sum(1)
-    # Autocast would blur in half precision; a variance is the small difference of two large means.
-    with torch.autocast(images.device.type, enabled=False):
-        return _scales(_widen(images), target.to(_widen(images)), weights, window, sigma, c1, c2)
-
-
-def _scales(x, y, weights, window, sigma, c1, c2) -> Tensor:
-    pool = F.avg_pool2d if x.ndim == 4 else F.avg_pool3d
-    offsets = torch.arange(window, device=x.device, dtype=x.dtype) - window // 2
-    gauss = torch.exp(-(offsets**2) / (2 * sigma**2))
-    gauss = gauss / gauss.sum()
-    score = 1.0
-    for scale, weight in enumerate(weights):
-        if scale:
-            x, y = pool(x, 2), pool(y, 2)
-        # The formula needs the sum of the variances only: four maps, not five.
-        mean_x, mean_y, product, squares = _blur(torch.stack([x, y, x * y, x * x + y * y]), gauss)
-        both, means = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-        similarity = (2 * (product - both) + c2) / (squares - means + c2)
-        if scale == len(weights) - 1:
-            similarity = similarity * (2 * both + c1) / (means + c1)
-        bar = similarity.flatten(2).mean(2)
-        # The slope of the power is infinite at 0: there, and below, it is 0 (to the power of 0, 1) without a slope.
-        power = bar.clamp_min(torch.finfo(bar.dtype).tiny) ** weight
-        score = score * torch.where(bar > 0, power, 0.0**weight)
-    return score.mean(1)
-
-
-def _blur(values: Tensor, gauss: Tensor) -> Tensor:
-    """Gaussian mean of (maps, B, C, *space), one axis of space at a time."""
-    last = values.ndim - 1
-    for axis in range(3, values.ndim):
-        # Every row before the plane is a channel of its own: one convolution, in torch's fast way for many channels.
-        split, kernel = (axis, gauss.view(1, 1, -1, 1)) if axis < last else (axis - 1, gauss.view(1, 1, 1, -1))
-        shape = list(values.shape)
-        shape[axis] -= len(gauss) - 1
-        rows = math.prod(shape[:split])
-        plane = values.reshape(1, rows, values.shape[split], -1)
-        values = F.conv2d(plane, kernel.expand(rows, -1, -1, -1), groups=rows).view(shape)
-    return values
-
-
-# --- Checks ---------------------------------------------------------------------------------------------------------
-
-
-def _class_input(logits: Tensor, target: Tensor, *, soft: bool) -> tuple[Tensor, bool]:
-    """The logits, wide enough; and whether the target holds class indices."""
-    if not logits.is_floating_point() or logits.ndim < 2:
-        raise ValueError(f"logits must be floating-point (B, C, ...), got {_what(logits)}")
-    classes, shape = logits.shape[1], (logits.shape[0], *logits.shape[2:])
-    if soft and target.is_floating_point():
-        if target.shape != logits.shape:
-            raise ValueError(f"soft target must have the shape of logits, {tuple(logits.shape)}, got {_what(target)}")
-        _check_unit(target)
-        return _widen(logits), False
-    if target.dtype != torch.int64 or target.shape != shape:
-        also = f", or soft {tuple(logits.shape)}" if soft else ""
-        raise ValueError(f"target must be int64 class indices {shape}{also}, got {_what(target)}")
-    if target.numel():
-        low, high = (int(value) for value in target.aminmax())
-        if low < 0 or high >= classes:
-            raise ValueError(f"target must hold classes from 0 to {classes - 1}, got {low if low < 0 else high}")
-    return _widen(logits), True
-
-
-def _bit_input(logits: Tensor, target: Tensor, *, classes: bool = False) -> tuple[Tensor, Tensor]:
-    """Logits and bits of one shape and type; as (rows, C) where ``classes`` is set."""
-    if not logits.is_floating_point() or classes and logits.ndim < 1:
-        raise ValueError(f"logits must be floating-point{' (..., C)' * classes}, got {_what(logits)}")
-    if target.shape != logits.shape:
-        raise ValueError(f"target must have the shape of logits, {tuple(logits.shape)}, got {_what(target)}")
-    if target.dtype != torch.bool:
-        _check_unit(target)
-    logits = _widen(logits)
-    target = target.to(logits.dtype)
-    if classes:
-        shape = (math.prod(logits.shape[:-1]), logits.shape[-1])
-        logits, target = logits.reshape(shape), target.reshape(shape)
-    return logits, target
-
-
-def _check_unit(target: Tensor) -> None:
-    if target.numel():
-        low, high = (float(value) for value in target.detach().aminmax())
-        if not (low >= 0 and high <= 1):
-            raise ValueError(f"target must be in [0, 1], got {low if not low >= 0 else high}")
-
-
-def _class_weight(name: str, weight, logits: Tensor) -> Tensor | None:
-    """(C,) as a tensor like the logits."""
-    if weight is None:
-        return None
-    weight = torch.as_tensor(weight).to(logits)
-    if weight.shape != (logits.shape[1],):
-        what = f"shape {tuple(weight.shape)}" if weight.ndim else f"the number {weight.item():g}"
-        raise ValueError(f"{name} must be ({logits.shape[1]},), one number a class, got {what}")
-    if not bool(((weight >= 0) & weight.isfinite()).all()):
-        raise ValueError(f"{name} must be finite and at least 0, got {weight.tolist()}")
-    return weight
-
-
-def _check_counts(class_counts) -> Tensor:
-    counts = torch.as_tensor(class_counts).detach()
-    counts = counts.to(_double(counts.device))
-    if counts.ndim != 1 or not len(counts):
-        raise ValueError(f"class_counts must be (C,), one number a class, got {tuple(counts.shape)}")
-    wrong = ~((counts >= 1) & counts.isfinite())
-    if bool(wrong.any()):
-        index = int(wrong.nonzero()[0])
-        raise ValueError(f"class_counts must be at least 1, got {counts[index].item():g} for class {index}")
-    return counts
-
-
-def _check_number(name: str, value: float, *, low: float = 0.0, high: float = math.inf, open: bool = False) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{name} must be a number, got {value!r}") from None
-    if not math.isfinite(number) or not (low < number <= high if open else low <= number <= high):
-        if high < math.inf:
-            expected = f"in [{low:g}, {high:g}]"
-        else:
-            expected = "finite" if low == -math.inf else f"finite and {'above' if open else 'at least'} {low:g}"
-        raise ValueError(f"{name} must be {expected}, got {value}")
-    return number
-
-
-def _check_reduction(reduction: str) -> None:
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+def _summed(p: Tensor, pooled: bool) -> tuple[int, ...]:
+    """The dimensions that are summed over: pixels, and the batch too where it is pooled."""
+    pixels = tuple(range(2, p.ndim))
+    return (0, *pixels) if pooled else pixels
 
 
 def _reduce(loss: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" and loss.numel() else loss.sum()
-
-
-def _double(device: torch.device) -> torch.dtype:
-    return torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no float64
-
-
-def _widen(values: Tensor) -> Tensor:
-    """Half precision to float32: a logit of 1e4 times 30, a slope of 1500, and sums over a million pixels need it."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
-
-
-def _what(values: Tensor) -> str:
-    return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
