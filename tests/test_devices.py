@@ -306,7 +306,7 @@ def _(on):
 
 
 # A variance is the small difference of two large means: it keeps fewer digits than its terms.
-@row("losses.ms_ssim", "losses.ms_ssim_loss", tolerance=(1e-4, 1e-6))
+@row("similarity.ms_ssim", "similarity.ms_ssim_loss", tolerance=(1e-4, 1e-6))
 def _(on):
     image, target = on.leaf(uniform(2, 1, 44, 44)), on(uniform(2, 1, 44, 44, seed=1))
     volume, other = on.leaf(uniform(1, 1, 14, 12, 12)), on(uniform(1, 1, 14, 12, 12, seed=1))
