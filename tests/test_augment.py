@@ -189,7 +189,7 @@ def test_bad_arguments_are_named(name):
     if name not in {"move_adverbial", "crop_tree"}:
         with pytest.raises(ValueError, match="rng must be a random.Random, got module"):
             method(["no", "fever"], rng=random)
-        with pytest.raises(ValueError, match="tokens must be a list of strings, it holds 3"):
+        with pytest.raises(ValueError, match="tokens must be a list of strings, got 3 in it"):
             method(["no", 3], rng=random.Random(0))
     if name in METHODS:
         with pytest.raises(ValueError, match="keep must be a collection of words"):
@@ -201,7 +201,7 @@ def test_bad_arguments_are_named(name):
 )
 @pytest.mark.parametrize("p", [-0.1, 1.1, math.nan])
 def test_a_probability_is_one(method, p):
-    with pytest.raises(ValueError, match=r"p must lie in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"p must be in \[0, 1\], got"):
         method(["a", "b"], p=p, rng=random.Random(0))
 
 
@@ -556,7 +556,7 @@ def test_neighbours_take_an_embedding_layer_and_ignore_zero_vectors():
         (["a", "b"], np.zeros((3, 2)), {}, r"vectors must be \(2, D\)"),
         (["a", "b"], np.array([[1.0], [np.nan]]), {}, "finite"),
         (["a", "a"], np.ones((2, 1)), {}, "different"),
-        (["a", "b"], np.ones((2, 1)), {"k": 0}, "k must be 1 or more"),
+        (["a", "b"], np.ones((2, 1)), {"k": 0}, "k must be a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_embeddings_are_named(words, vectors, options, message):
@@ -643,7 +643,7 @@ def test_back_translation_draws_a_language():
 def test_a_translator_that_loses_a_text_and_a_wrong_pivot_are_named():
     with pytest.raises(ValueError, match=r"translate must return 2 texts \(en to de\), got 1"):
         back_translations(["a", "b"], translate=lambda texts, source, target: texts[:1])
-    with pytest.raises(ValueError, match="pivots must be a list"):
+    with pytest.raises(ValueError, match="pivots must be"):
         back_translations(["a"], translate=translate, pivots="de")
 
 
@@ -848,7 +848,7 @@ def test_tfidf_state_survives_json():
 def test_an_empty_corpus_is_named(corpus):
     with pytest.raises(ValueError, match="at least one token"):
         TfIdf(corpus)
-    with pytest.raises(ValueError, match="weights must be finite"):
+    with pytest.raises(ValueError, match=r"weights(\[\d\])? must be finite"):
         WordSampler.from_texts(corpus)
 
 
@@ -869,7 +869,7 @@ def test_unigram_noise_follows_the_frequencies():
 
 @pytest.mark.parametrize("weights", [{}, {"a": 0}, {"a": -1, "b": 2}, {"a": math.inf}, {"a": math.nan}])
 def test_bad_weights_are_named(weights):
-    with pytest.raises(ValueError, match="weights must be finite"):
+    with pytest.raises(ValueError, match=r"weights(\[\d\])? must be finite"):
         WordSampler(weights)
 
 
@@ -1242,7 +1242,7 @@ def test_bad_data_sets_are_named():
         ((["a b"],), {"operations": {"swap": "swap"}}, "operations must be a mapping"),
         ((["a b"],), good | {"n": -1}, "n must be a whole number"),
         ((["a b"],), good | {"seed": "x"}, "seed must be a whole number"),
-        ((["a b"],), good | {"workers": -1}, "workers must be 0 or more"),
+        ((["a b"],), good | {"workers": -1}, "workers must be a whole number of at least 0, got -1"),
         ((["a b"],), good | {"language": "xx"}, "language"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -52,6 +52,7 @@ __all__ = [
     "soft_masks",
     "spacing",
     "spatial_dims",
+    "string",
     "strings",
     "tensor",
     "unit",
@@ -167,6 +168,18 @@ def choice(value: Any, name: str, options: Sequence[str | None]) -> Any:
         return value
     *first, last = [repr(option) for option in options]
     raise ValueError(f"{name} must be {', '.join(first)}{' or ' if first else ''}{last}, got {what(value)}")
+
+
+def string(value: Any, name: str = "text") -> str:
+    """One text.
+
+    >>> string(float("nan"))
+    Traceback (most recent call last):
+    ValueError: text must be a string, got nan (float)
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a string, got {what(value)} ({type(value).__name__})")
+    return value
 
 
 def strings(values: Any, name: str) -> tuple[str, ...]:

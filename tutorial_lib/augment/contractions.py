@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from tutorial_lib.augment.draws import check_p, in_case_of, replace, tokens_of
+from tutorial_lib.augment.draws import in_case_of, probability, replace, tokens_of
 from tutorial_lib.augment.lexicon import CONTRACTIONS, EXPANSIONS
 from tutorial_lib.augment.protection import Keep, is_punctuation, rule_of
 
@@ -104,9 +104,9 @@ def expand(tokens: Sequence[str], *, p: float = 1.0, keep: Keep = None, rng: ran
 
 
 def _forms(tokens: Sequence[str], p: float, keep: Keep, rng: random.Random | None):
-    check_p(p)
+    p = probability(p)
     if rng is None:
         if 0 < p < 1:
-            raise ValueError(f"rng must be given where p is neither 0 nor 1, got p={p}")
+            raise ValueError(f"rng must be given where p is neither 0 nor 1, got p = {p}")
         rng = random.Random(0)
     return tokens_of(tokens, rng), lambda: p == 1 or rng.random() < p, rule_of(keep)

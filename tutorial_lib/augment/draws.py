@@ -1,9 +1,9 @@
 """What the methods have in common: a copy of the tokens, draws from ``rng``, and words put in the place of others."""
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-import numpy as np
+from tutorial_lib import _arguments as check
 
 Table = Mapping[str, Sequence[str]] | Callable[[str], Sequence[str]]
 
@@ -11,7 +11,7 @@ Table = Mapping[str, Sequence[str]] | Callable[[str], Sequence[str]]
 def tokens_of(tokens: Sequence[str], rng: random.Random) -> list[str]:
     """A copy of the tokens that may be changed, once both are what they must be."""
     if isinstance(tokens, str):
-        raise ValueError(f"tokens must be a list of strings, got one string; tokenize it first: {tokens[:40]!r}")
+        raise ValueError(f"tokens must be a list of strings, got one string; tokenize it first: {check.what(tokens)}")
     if not isinstance(rng, random.Random):
         raise ValueError(f"rng must be a random.Random, got {type(rng).__name__}")
     copy = list(tokens)
@@ -19,18 +19,23 @@ def tokens_of(tokens: Sequence[str], rng: random.Random) -> list[str]:
         "".join(copy)  # the fastest way to ask whether all are strings
     except TypeError:
         wrong = next(token for token in copy if not isinstance(token, str))
-        raise ValueError(f"tokens must be a list of strings, it holds {wrong!r}") from None
+        raise ValueError(f"tokens must be a list of strings, got {check.what(wrong)} in it") from None
     return copy
 
 
-def check_n(n: int) -> None:
-    if not isinstance(n, int | np.integer) or n < 0:
-        raise ValueError(f"n must be a whole number, 0 or more, got {n!r}")
+def probability(p: float, name: str = "p") -> float:
+    return check.number(p, name, low=0, high=1)
 
 
-def check_p(p: float, name: str = "p") -> None:
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name} must lie in [0, 1], got {p!r}")
+def several(words: Collection[str], name: str) -> Collection[str]:
+    """Words to look tokens up in, as they are: a single string would be looked up in as a text."""
+    if isinstance(words, str) or not isinstance(words, Collection):
+        check.strings(words, name)
+        raise ValueError(f"{name} must be a collection of words, got {check.what(words)}")
+    return words
+
+
+# random() * m, cut to an integer, is uniform on 0 … m-1 to within m / 2^53, and takes a fifth of randrange's time.
 
 
 def pick(items: Sequence, rng: random.Random):
@@ -85,5 +90,5 @@ def corpus_of(texts: Iterable[Sequence[str]]) -> list[Sequence[str]]:
     texts = list(texts)
     for text in texts:
         if isinstance(text, str):
-            raise ValueError(f"texts must be lists of tokens, got one string; tokenize it first: {text[:40]!r}")
+            raise ValueError(f"texts must be lists of tokens, as tokenize makes them, got {check.what(text)}")
     return texts

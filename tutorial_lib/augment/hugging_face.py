@@ -5,6 +5,9 @@ from contextlib import contextmanager
 
 import torch
 
+from tutorial_lib import _arguments as check
+from tutorial_lib.text.characters import without_marks
+
 
 def hf_fill(model, tokenizer=None, *, window: int = 100) -> Callable[[Sequence[str], int, int], list]:
     """Make ``fill`` for :func:`mlm_replacement` from a Hugging Face masked language model (BERT and its kin).
@@ -24,11 +27,12 @@ def hf_fill(model, tokenizer=None, *, window: int = 100) -> Callable[[Sequence[s
         ImportError: if a name is given and the library is not there.
     """
     model, tokenizer = _hf_model(model, tokenizer, "AutoModelForMaskedLM")
+    window = check.whole(window, "window", low=1)
     if tokenizer.mask_token is None:
-        raise ValueError("tokenizer must have a mask token: the model must be a masked language model")
+        raise ValueError("tokenizer must have a mask token, as masked language models have, got one without")
 
     def fill(tokens: Sequence[str], position: int, k: int) -> list[tuple[str, float]]:
-        before = list(tokens[max(0, position - window) : position])
+        before = list(check.strings(tokens, "tokens")[max(0, position - window) : position])
         words = [*before, tokenizer.mask_token, *tokens[position + 1 : position + 1 + window]]
         encoded = tokenizer(" ".join(words), return_tensors="pt", truncation=True).to(model.device)
         # The text may hold the mask token itself: ours is the one that comes after those before it.
@@ -46,7 +50,7 @@ def hf_fill(model, tokenizer=None, *, window: int = 100) -> Callable[[Sequence[s
             piece = tokenizer.convert_ids_to_tokens(index)
             if index not in tokenizer.all_special_ids and not piece.startswith("##"):
                 word = tokenizer.decode([index]).strip()
-                if word and all(map(str.isalnum, word)):
+                if word and all(map(str.isalnum, without_marks(word))):
                     found.append((word, value))
         return found
 
@@ -67,13 +71,15 @@ def hf_translate(
     Returns:
         ``translate(texts, source, target)``; it raises ValueError for a pair of languages without a model.
     """
+    batch_size = check.whole(batch_size, "batch_size", low=1)
+    max_new_tokens = check.whole(max_new_tokens, "max_new_tokens", low=1)
     options = {"do_sample": False, "num_beams": 1, **options}
     loaded: dict[tuple[str, str], tuple] = {}
 
     def translate(texts: Sequence[str], source: str, target: str) -> list[str]:
         pair = (source, target)
         if pair not in models:
-            raise ValueError(f"models must hold the pair {pair}, it holds {sorted(models)}")
+            raise ValueError(f"models must hold the pair {pair}, got {sorted(models)}")
         if pair not in loaded:
             given = models[pair]
             loaded[pair] = _hf_model(*(given if isinstance(given, tuple) else (given, None)), "AutoModelForSeq2SeqLM")
@@ -104,6 +110,7 @@ def hf_generate(model, tokenizer=None, *, max_new_tokens: int = 40, **options) -
         ``generate(prompt, seed)``. It leaves torch's random generators as they were.
     """
     model, tokenizer = _hf_model(model, tokenizer, "AutoModelForCausalLM")
+    max_new_tokens = check.whole(max_new_tokens, "max_new_tokens", low=1)
     options = {"do_sample": True, "top_p": 0.9, **options}
 
     def generate(prompt: str, seed: int) -> str:
@@ -121,7 +128,7 @@ def hf_generate(model, tokenizer=None, *, max_new_tokens: int = 40, **options) -
 def _hf_model(model, tokenizer, kind: str) -> tuple:
     if not isinstance(model, str):
         if tokenizer is None:
-            raise ValueError("tokenizer must be given with a model; or give the name of both")
+            raise ValueError("tokenizer must be given with a model, or one name for both, got None")
         return model, tokenizer
     try:
         import transformers

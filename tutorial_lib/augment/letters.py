@@ -1,11 +1,12 @@
 """Letters: misspelt, hit on the key beside, or written as another that sounds alike."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from tutorial_lib.augment.draws import Table, candidates_for, check_p, in_case_of, pick, struck_places, tokens_of
+from tutorial_lib.augment.draws import Table, candidates_for, in_case_of, pick, probability, struck_places, tokens_of
 from tutorial_lib.augment.lexicon import HOMOPHONES, KEYBOARD, MISSPELLINGS
 from tutorial_lib.augment.protection import Keep, free_places
+from tutorial_lib.text.characters import letters
 
 
 def spelling_noise(
@@ -38,7 +39,7 @@ def spelling_noise(
     ['Pnumonia']
     """
     tokens = tokens_of(tokens, rng)
-    check_p(p)
+    p = probability(p)
     known, draw = getattr(misspellings, "get", misspellings), rng.random
     for place in struck_places(free_places(tokens, keep), p, rng):
         token = tokens[place]
@@ -47,16 +48,23 @@ def spelling_noise(
             found = found if type(found) is list else candidates_for(misspellings, token)
             wrong = found[int(draw() * len(found))]
             tokens[place] = wrong if token.islower() else in_case_of(token, wrong)
-        # Letters above U+2E80 are Chinese, Japanese, Korean: they are no letters of a spelling.
-        elif len(token) > 2 and token.isalpha() and token[0] < "\u2e80":
-            at, kind = 1 + int(draw() * (len(token) - 1)), draw()
-            if kind < 1 / 3:
-                tokens[place] = token[:at] + token[at + 1 :]
-            elif kind < 2 / 3 and token[at] != token[at + 1 : at + 2] != "":
-                tokens[place] = token[:at] + token[at + 1] + token[at] + token[at + 2 :]
-            else:
-                tokens[place] = token[: at + 1] + token[at:]
+        else:
+            tokens[place] = _slip(letters(token), draw)
     return tokens
+
+
+def _slip(spelt: list[str], draw: Callable[[], float]) -> str:
+    """A word with a letter dropped, doubled, or exchanged with the next; a letter takes its marks along."""
+    # Letters above U+2E80 are Chinese, Japanese, Korean: they are no letters of a spelling.
+    if len(spelt) > 2 and all(letter[0].isalpha() for letter in spelt) and spelt[0] < "\u2e80":
+        at, kind = 1 + int(draw() * (len(spelt) - 1)), draw()
+        if kind < 1 / 3:
+            spelt = spelt[:at] + spelt[at + 1 :]
+        elif kind < 2 / 3 and at + 1 < len(spelt) and spelt[at] != spelt[at + 1]:
+            spelt = [*spelt[:at], spelt[at + 1], spelt[at], *spelt[at + 2 :]]
+        else:
+            spelt = spelt[: at + 1] + spelt[at:]
+    return "".join(spelt)
 
 
 def keyboard_noise(
@@ -87,7 +95,7 @@ def keyboard_noise(
     ['Feger', '39']
     """
     tokens = tokens_of(tokens, rng)
-    check_p(p)
+    p = probability(p)
     for place in struck_places(free_places(tokens, keep), p, rng):
         tokens[place] = _one_letter(tokens[place], keyboard, rng)
     return tokens
@@ -97,18 +105,19 @@ def _one_letter(token: str, table: Mapping[str, Sequence[str]], rng: random.Rand
     """The token with one letter, of those the table knows, replaced."""
     if not token:
         return token
-    at = int(rng.random() * len(token))
-    old = token[at]
+    spelt = letters(token)  # a letter with a mark is another letter
+    at = int(rng.random() * len(spelt))
+    old = spelt[at]
     found = table.get(old)
     if not found:
-        known = [i for i, char in enumerate(token) if table.get(char.lower())]
+        known = [i for i, char in enumerate(spelt) if table.get(char.lower())]
         if not known:
             return token
         at = at if at in known else pick(known, rng)
-        old = token[at]
+        old = spelt[at]
         found = table[old.lower()]
     new = found[int(rng.random() * len(found))]
-    return token[:at] + (new.upper() if old.isupper() else new) + token[at + 1 :]
+    return "".join([*spelt[:at], new.upper() if old.isupper() else new, *spelt[at + 1 :]])
 
 
 def homophone_noise(
@@ -138,7 +147,7 @@ def homophone_noise(
     ['头', '腾']
     """
     tokens = tokens_of(tokens, rng)
-    check_p(p)
+    p = probability(p)
     for place in struck_places(free_places(tokens, keep), p, rng):
         tokens[place] = _one_letter(tokens[place], homophones, rng)
     return tokens

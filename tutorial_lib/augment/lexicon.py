@@ -22,6 +22,8 @@ from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 
+from tutorial_lib import _arguments as check
+
 __all__ = [
     "CONTRACTIONS",
     "EXPANSIONS",
@@ -55,7 +57,7 @@ def synonym_table(groups: Iterable[Iterable[str]]) -> dict[str, list[str]]:
     """
     table: dict[str, list[str]] = {}
     for group in groups:
-        words = sorted(group) if isinstance(group, set | frozenset) else list(group)
+        words = sorted(group) if isinstance(group, set | frozenset) else check.strings(group, "groups")
         for word in words:
             others = table.setdefault(word.lower(), [])
             others.extend(other for other in words if other.lower() != word.lower() and other not in others)
@@ -740,6 +742,21 @@ we would|we'd
 they would|they'd"""
     )
 }
+# Written out, but not made: "could have" is as good as "could've" in a text.
+_WRITTEN_OUT = {
+    "".join(words.replace(" have", "'ve").replace(" will", "'ll").split()): tuple(words.split())
+    for words in (
+        "could have|would have|should have|might have|must have|may have|who have|who will|what have|there have|"
+        "that will|there will|this will|these have|those have"
+    ).split("|")
+}
+_WRITTEN_OUT |= {
+    "mightn't": ("might", "not"), "oughtn't": ("ought", "not"), "shan't": ("shall", "not"), "daren't": ("dare", "not"),
+    "couldn't've": ("could", "not", "have"), "wouldn't've": ("would", "not", "have"),
+    "shouldn't've": ("should", "not", "have"), "mightn't've": ("might", "not", "have"),
+    "mustn't've": ("must", "not", "have"),
+}  # fmt: skip
+_WRITTEN_OUT |= {f"{who}'d've": (who, "would", "have") for who in "i you he she it we they who there that".split()}
 # One reading only. he's is "he is" or "he has"; I'd is "I had" or "I would": they stay as they are.
 _readings: dict[str, list[tuple[str, ...]]] = {}
 for _words, _short in CONTRACTIONS.items():
@@ -748,7 +765,7 @@ EXPANSIONS = {
     short: readings[0]
     for short, readings in _readings.items()
     if len(readings) == 1 and (not short.endswith("'s") or short == "let's")
-}
+} | _WRITTEN_OUT
 
 _ROWS = (("qwertyuiop", 0.0), ("asdfghjkl", 0.25), ("zxcvbnm", 0.75))
 _KEYS = {key: (column + shift, row) for row, (keys, shift) in enumerate(_ROWS) for column, key in enumerate(keys)}
@@ -767,7 +784,8 @@ UNITS = frozenset(
 )
 NEGATIONS = frozenset(
     "no not never none neither nor without cannot can't don't doesn't didn't isn't aren't wasn't weren't "
-    "hasn't haven't hadn't won't wouldn't couldn't shouldn't denies denied deny denying absent absence "
+    "hasn't haven't hadn't won't wouldn't couldn't shouldn't mightn't mustn't needn't oughtn't shan't daren't "
+    "denies denied deny denying absent absence "
     "negative excluded 不 没 没有 无 未 未见 否 否认 非 别 勿 排除 阴性 不是 不能 不会 并无 未曾 从未 暂无".split()
 )
 
@@ -793,7 +811,7 @@ def read_synonyms(path: str | PathLike, *, parts: Iterable[str] | None = None) -
     Raises:
         ValueError: if the file holds no set of two or more words, or none of the parts that were asked for.
     """
-    wanted = None if parts is None else set(parts)
+    wanted = None if parts is None else set(check.strings(parts, "parts"))
     groups, seen = [], set()
     with _open(path) as file:
         for line in file:
@@ -850,9 +868,8 @@ class WordNetSynonyms(Mapping[str, list[str]]):
     """
 
     def __init__(self, *, part: str | None = None, max_senses: int | None = None):
-        if part not in (None, "n", "v", "a", "r"):
-            raise ValueError(f"part must be 'n', 'v', 'a', 'r' or None, got {part!r}")
-        self.part, self.max_senses = part, max_senses
+        self.part = check.choice(part, "part", (None, "n", "v", "a", "r"))
+        self.max_senses = None if max_senses is None else check.whole(max_senses, "max_senses", low=1)
         self._known: dict[str, list[str]] = {}
         self._wordnet().ensure_loaded()
 

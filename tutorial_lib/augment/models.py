@@ -9,7 +9,8 @@ from itertools import accumulate, chain
 
 import numpy as np
 
-from tutorial_lib.augment.draws import check_p, corpus_of
+from tutorial_lib import _arguments as check
+from tutorial_lib.augment.draws import corpus_of, probability
 
 
 class Neighbours:
@@ -32,15 +33,19 @@ class Neighbours:
     """
 
     def __init__(self, words: Sequence[str], vectors, *, k: int = 10, min_similarity: float = 0.0):
-        vectors = vectors.detach().cpu().numpy() if hasattr(vectors, "detach") else np.asarray(vectors)
+        words, k = check.strings(words, "words"), check.whole(k, "k", low=1)
+        min_similarity = check.number(min_similarity, "min_similarity")
+        vectors = check.array(vectors, "vectors")
         if vectors.ndim != 2 or len(vectors) != len(words):
-            raise ValueError(f"vectors must be ({len(words)}, D), a row a word, got shape {vectors.shape}")
+            raise ValueError(f"vectors must be ({len(words)}, D), a row a word, got {check.what(vectors)}")
+        if not isinstance(vectors, np.ndarray):
+            vectors = check.wide(vectors.detach()).cpu().numpy()
+        vectors = vectors.astype(np.result_type(vectors.dtype, np.float32), copy=False)  # half precision overflows
         if not np.isfinite(vectors).all():
-            raise ValueError("vectors must be finite")
+            raise ValueError(f"vectors must be finite, got {vectors[~np.isfinite(vectors)][0]}")
         if len(set(words)) != len(words):
-            raise ValueError("words must be different")
-        if k < 1:
-            raise ValueError(f"k must be 1 or more, got {k}")
+            twice = next(word for word, count in Counter(words).items() if count > 1)
+            raise ValueError(f"words must be different, got {twice!r} twice")
         self.words, self.k, self.min_similarity = list(words), k, min_similarity
         self._place = {word: place for place, word in enumerate(words)}
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -76,9 +81,9 @@ class WordSampler:
     def __init__(self, weights: Mapping[str, float]):
         self.weights = dict(weights)
         self._words = list(self.weights)
-        self._sums = list(accumulate(self.weights.values()))
-        if not self._sums or not 0 < self._sums[-1] < math.inf or min(self.weights.values()) < 0:
-            raise ValueError("weights must be finite, at least 0, and must not all be 0")
+        self._sums = list(accumulate(check.numbers([*self.weights.values()], "weights", low=0)))
+        if not self._sums or not 0 < self._sums[-1] < math.inf:
+            raise ValueError(f"weights must be finite and not all 0, got {check.what([*self.weights.values()])}")
 
     @classmethod
     def from_texts(cls, texts: Iterable[Sequence[str]]) -> "WordSampler":
@@ -119,7 +124,7 @@ class TfIdf:
         texts = corpus_of(texts)
         document_frequency = Counter(chain.from_iterable(dict.fromkeys(text) for text in texts))
         if not document_frequency:
-            raise ValueError("texts must hold at least one token")
+            raise ValueError(f"texts must hold at least one token, got {len(texts)} texts without any")
         idf = {word: math.log(len(texts) / count) for word, count in document_frequency.items()}
         score = dict.fromkeys(idf, 0.0)
         for text in texts:
@@ -161,7 +166,7 @@ class TfIdf:
         >>> TfIdf([["no", "fever"], ["no", "cough"]]).probabilities(["no", "fever"], p=0.3)
         [0.6, 0.0]
         """
-        check_p(p)
+        p = probability(p)
         values = self(tokens)
         top = max(values, default=0.0)
         total = top * len(values) - sum(values)

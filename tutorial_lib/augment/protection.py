@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 
+from tutorial_lib import _arguments as check
 from tutorial_lib.augment.lexicon import NEGATIONS, UNITS, has_number
 
 Keep = Collection[str] | Callable[[str], bool] | None
@@ -22,8 +23,10 @@ class protect:
     def __init__(self, *rules: Collection[str] | Callable[[str], bool]):
         for rule in rules:
             if isinstance(rule, str) or not (callable(rule) or isinstance(rule, Collection)):
-                raise ValueError(f"rules must be collections of words or functions of a token, got {rule!r}")
-        self._words = frozenset(chain.from_iterable(rule for rule in rules if not callable(rule)))
+                raise ValueError(f"rules must be collections of words or functions of a token, got {check.what(rule)}")
+        self._words = frozenset(
+            chain.from_iterable(check.strings(rule, "rules") for rule in rules if not callable(rule))
+        )
         self._functions = tuple(rule for rule in rules if callable(rule))
 
     def __call__(self, token: str) -> bool:
@@ -52,7 +55,7 @@ def rule_of(keep: Keep) -> Callable[[str], bool] | None:
     if keep is None or callable(keep):
         return keep
     if isinstance(keep, str) or not isinstance(keep, Collection):
-        raise ValueError(f"keep must be a collection of words, a function of a token, or None, got {keep!r}")
+        raise ValueError(f"keep must be a collection of words, a function of a token, or None, got {check.what(keep)}")
     return protect(keep)
 
 

@@ -8,7 +8,8 @@ from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
-from tutorial_lib.augment.draws import Table, check_n, sample, tokens_of
+from tutorial_lib import _arguments as check
+from tutorial_lib.augment.draws import Table, sample, tokens_of
 from tutorial_lib.augment.lexicon import SYNONYMS
 from tutorial_lib.augment.protection import Keep, is_punctuation
 from tutorial_lib.augment.wholes import SENTENCE_ENDS, instance_crossover
@@ -121,13 +122,12 @@ def augment(
     []
     """
     texts, labels = _check_set(texts, labels)
-    check_n(n)
-    if not operations or not all(map(callable, operations.values())):
-        raise ValueError("operations must be a mapping from names to functions, and not empty")
-    if not isinstance(seed, int):
-        raise ValueError(f"seed must be a whole number, got {seed!r}")
-    if workers < 0:
-        raise ValueError(f"workers must be 0 or more, got {workers}")
+    n = check.whole(n, "n", low=0)
+    if not isinstance(operations, Mapping) or not operations or not all(map(callable, operations.values())):
+        raise ValueError(
+            f"operations must be a mapping from names to functions, not empty, got {check.what(operations)}"
+        )
+    seed, workers = check.whole(seed, "seed"), check.whole(workers, "workers", low=0)
     rows = list(zip(range(len(texts)), texts, labels))
     needy = frozenset(name for name, function in operations.items() if _needs_label(function))
     settings = (dict(operations), needy, n, seed, language)
@@ -176,9 +176,7 @@ def eda(
     >>> eda("The patient reports severe pain.", n=2, rng=random.Random(1))  # doctest: +SKIP
     ['The patient reports pain severe.', 'The patient reports severe soreness.']
     """
-    if not isinstance(text, str):
-        raise ValueError(f"text must be a string, got {type(text).__name__}")
-    source = _Source.read(text, language)
+    source = _Source.read(check.string(text), language)
     marked = tokens_of(_mark(source.tokens, 0), rng)
     operations = eda_operations(alpha=alpha, synonyms=synonyms, stop_words=stop_words, keep=keep)
     variants = _variants(marked, operations, n, rng)
@@ -187,7 +185,7 @@ def eda(
 
 def _variants(tokens: list[str], operations: Mapping[str, Callable], n: int, rng: random.Random, tries: int = 3):
     """Up to n pairs (operation, tokens), all different from the tokens and from each other."""
-    check_n(n)
+    n = check.whole(n, "n", low=0)
     seen = {tuple(tokens)}
     names: list[str] = []
     failed = 0
@@ -261,7 +259,7 @@ def augment_batch(
     >>> record.tokens, record.origin, record.partner
     (['a', 'd'], [0, None], 1)
     """
-    texts, labels = _check_set(texts, labels)
+    (texts, labels), seed = _check_set(texts, labels), check.whole(seed, "seed")
     sources = [_Source.read(text, language) for text in texts]
     marked = [_mark(source.tokens, index) for index, source in enumerate(sources)]
     changed = operation(marked, labels, rng=random.Random(f"{seed}"))
@@ -278,7 +276,7 @@ def augment_batch(
 
 def _check_set(texts, labels) -> tuple[list, list]:
     if isinstance(texts, str):
-        raise ValueError(f"texts must be a list of texts, got one string: {texts[:40]!r}")
+        raise ValueError(f"texts must be a list of texts, got {check.what(texts)}")
     texts = list(texts)
     labels = [None] * len(texts) if labels is None else list(labels)
     if len(labels) != len(texts):

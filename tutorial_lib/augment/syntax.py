@@ -11,7 +11,9 @@ The rules are few and careful: a sentence that they do not fully understand come
 import random
 from collections.abc import Callable, Sequence
 from itertools import chain
+from numbers import Integral
 
+from tutorial_lib import _arguments as check
 from tutorial_lib.augment.lexicon import EXPANSIONS
 
 __all__ = ["active_to_passive", "crop_tree", "from_spacy", "move_adverbial", "spacy_parser"]
@@ -129,8 +131,8 @@ def _passive(
     """The helping verbs of the passive, and the participle; None where the form is not understood."""
     word = tree.words[verb].lower()
     spoken = [EXPANSIONS.get(tree.words[i].lower(), (tree.words[i].lower(),))[0] for i in helpers]
-    if len(spoken) > 1:
-        return None
+    if len(spoken) > 1 or any("have" in EXPANSIONS.get(tree.words[i].lower(), ())[1:] for i in helpers):
+        return None  # "might've" is two helpers
     past, present = ("were", "are") if plural else ("was", "is")
     helper = spoken[0] if spoken else None
     if helper is None:
@@ -319,16 +321,18 @@ class _Tree:
 
     def __init__(self, tokens: Sequence[str], parse: Parser):
         if isinstance(tokens, str):
-            raise ValueError(f"tokens must be a list of strings, got one string; tokenize it first: {tokens[:40]!r}")
+            raise ValueError(
+                f"tokens must be a list of strings, got one string; tokenize it first: {check.what(tokens)}"
+            )
         self.words = list(tokens)
-        rows = list(parse(list(tokens))) if tokens else []
+        rows = list(parse(list(tokens))) if self.words else []
         if len(rows) != len(self.words):
             raise ValueError(f"parse must return a row for each of the {len(self.words)} tokens, got {len(rows)}")
         for row in rows:
-            if not (len(row) == 3 and isinstance(row[1], int) and -1 <= row[1] < len(rows)):
+            if not (len(row) == 3 and isinstance(row[1], Integral) and -1 <= row[1] < len(rows)):
                 wanted = f"rows (token, head, relation) with a head in -1 … {len(rows) - 1}"
                 raise ValueError(f"parse must return {wanted}, got {row!r}")
-        self.head = [-1 if row[1] == i else row[1] for i, row in enumerate(rows)]
+        self.head = [-1 if row[1] == i else int(row[1]) for i, row in enumerate(rows)]
         self.relation = [_SAME.get(row[2].lower(), row[2].lower()) for row in rows]
         for i in range(len(rows)):
             seen, at = set(), i

@@ -4,7 +4,8 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 
-from tutorial_lib.augment.draws import pick, sample, tokens_of
+from tutorial_lib import _arguments as check
+from tutorial_lib.augment.draws import pick, sample, several, tokens_of
 from tutorial_lib.augment.protection import Keep, rule_of
 from tutorial_lib.text.tokens import detokenize, tokenize
 
@@ -28,7 +29,7 @@ def sentence_shuffle(
     >>> sentence_shuffle(["No", "fever", ".", "Sleeps", "well", "."], rng=random.Random(0))
     ['Sleeps', 'well', '.', 'No', 'fever', '.']
     """
-    tokens = tokens_of(tokens, rng)
+    tokens, ends = tokens_of(tokens, rng), several(ends, "ends")
     sentences: list[list[str]] = []
     fresh = True
     for token in tokens:
@@ -133,7 +134,7 @@ def back_translation(
         Unsupervised Data Augmentation, 2020 (arXiv:1904.12848).
     """
     tokens = tokens_of(tokens, rng)
-    _check_pivots(pivots)
+    pivots = _languages(pivots)
     if not tokens:
         return tokens
     variants = back_translations([detokenize(tokens)], translate=translate, source=source, pivots=[pick(pivots, rng)])
@@ -166,10 +167,7 @@ def back_translations(
     >>> back_translations(["pain", "mild"], translate=lambda texts, source, target: [words.get(t, t) for t in texts])
     [['ache'], []]
     """
-    if isinstance(texts, str):
-        raise ValueError(f"texts must be a list of strings, got one string: {texts[:40]!r}")
-    _check_pivots(pivots)
-    texts = list(texts)
+    texts, pivots = list(check.strings(texts, "texts")), _languages(pivots)
     variants: list[list[str]] = [[] for _ in texts]
     seen = [{" ".join(text.split()), ""} for text in texts]
     for pivot in pivots if texts else ():
@@ -186,9 +184,11 @@ def back_translations(
     return variants
 
 
-def _check_pivots(pivots: Sequence[str]) -> None:
-    if isinstance(pivots, str) or not pivots:
-        raise ValueError(f"pivots must be a list of one or more languages, got {pivots!r}")
+def _languages(pivots: Sequence[str]) -> tuple[str, ...]:
+    found = check.strings(pivots, "pivots")
+    if not found:
+        raise ValueError(f"pivots must be one or more languages, got {check.what(pivots)}")
+    return found
 
 
 def label_prompt(
@@ -206,9 +206,8 @@ def label_prompt(
     >>> label_prompt("cardiology", ["The", "patient", "reports", "chest", "pain"])
     'cardiology: The patient reports'
     """
-    if words is not None and words < 0:
-        raise ValueError(f"words must be 0 or more, or None for all, got {words}")
-    return f"{label}{separator}{detokenize(list(tokens)[:words], language=language)}"
+    words = None if words is None else check.whole(words, "words", low=0)
+    return f"{label}{separator}{detokenize(check.strings(tokens, 'tokens')[:words], language=language)}"
 
 
 def label_conditioned(
@@ -245,7 +244,7 @@ def label_conditioned(
     >>> label_conditioned(["He", "now", "has", "a", "cold"], label="flu", generate=go_on, rng=random.Random(0))
     ['He', 'now', 'has', 'no', 'fever', 'today']
     """
-    tokens = tokens_of(tokens, rng)
+    tokens, words = tokens_of(tokens, rng), check.whole(words, "words", low=0)
     prompt = label_prompt(label, tokens, words=words, separator=separator, language=language)
     written = generate(prompt, rng.getrandbits(31))
     if not isinstance(written, str):

@@ -5,15 +5,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
+from tutorial_lib import _arguments as check
 from tutorial_lib.augment.draws import (
     Table,
     candidates_for,
-    check_n,
-    check_p,
     in_case_of,
     pick,
+    probability,
     replace,
     sample,
+    several,
     struck_places,
     tokens_of,
     words_of,
@@ -62,7 +63,7 @@ def synonym_replacement(
     ['Intense', 'pain']
     """
     tokens = tokens_of(tokens, rng)
-    check_n(n)
+    n = check.whole(n, "n", low=0)
     options = _with_synonyms(tokens, synonyms, stop_words, keep)
     changes = {}
     for place in sample(list(options), n, rng):
@@ -99,7 +100,7 @@ def random_insertion(
     ['no', 'pyrexia', 'fever']
     """
     tokens = tokens_of(tokens, rng)
-    check_n(n)
+    n = check.whole(n, "n", low=0)
     options = _with_synonyms(tokens, synonyms, stop_words, keep)
     if not options:
         return tokens
@@ -119,7 +120,7 @@ def _with_synonyms(
     tokens: list[str], synonyms: Table, stop_words: Collection[str] | None, keep: Keep
 ) -> dict[int, Sequence[str]]:
     """Place -> synonyms of the word there, for the words that may be used."""
-    stop_words = _ALL_STOP_WORDS if stop_words is None else stop_words
+    stop_words = _ALL_STOP_WORDS if stop_words is None else several(stop_words, "stop_words")
     options = {}
     for place in free_places(tokens, keep):
         token = tokens[place]
@@ -149,7 +150,7 @@ def random_swap(tokens: Sequence[str], *, n: int = 1, keep: Keep = None, rng: ra
     ['a', 'b', 'd', 'c']
     """
     tokens = tokens_of(tokens, rng)
-    check_n(n)
+    n = check.whole(n, "n", low=0)
     places = free_places(tokens, keep)
     count, draw = len(places), rng.random
     if count < 2:
@@ -180,7 +181,7 @@ def random_deletion(tokens: Sequence[str], *, p: float = 0.1, keep: Keep = None,
     ['no', 'fever']
     """
     tokens = tokens_of(tokens, rng)
-    check_p(p)
+    p = probability(p)
     if keep is None:
         draw = rng.random
         return [token for token in tokens if draw() >= p] or tokens and [pick(tokens, rng)]
@@ -211,7 +212,7 @@ def eda_operations(
     >>> list(eda_operations())
     ['synonym_replacement', 'random_insertion', 'random_swap', 'random_deletion']
     """
-    check_p(alpha, "alpha")
+    alpha = probability(alpha, "alpha")
     table = {"synonyms": synonyms, "stop_words": stop_words, "keep": keep}
     return {
         "synonym_replacement": partial(_scaled, synonym_replacement, alpha=alpha, **table),
@@ -292,8 +293,8 @@ def mlm_replacement(
     ['cough', 'fever']
     """
     tokens = tokens_of(tokens, rng)
-    check_n(n)
-    context = list(context)
+    n = check.whole(n, "n", low=0)
+    k, context = check.whole(k, "k", low=0), list(check.strings(context, "context"))
     for place in sorted(sample(free_places(tokens, keep), n, rng)):
         # The model gets a list of its own: what it does with it is its affair.
         found = fill(context + tokens, len(context) + place, k)
@@ -338,7 +339,7 @@ def unigram_noise(
     ['the', 'b']
     """
     tokens = tokens_of(tokens, rng)
-    check_p(p)
+    p = probability(p)
     if not isinstance(unigram, WordSampler):
         unigram = WordSampler(unigram)
     for place in struck_places(free_places(tokens, keep), p, rng):
@@ -368,7 +369,7 @@ def blank_noise(
     ['no', '_']
     """
     tokens = tokens_of(tokens, rng)
-    check_p(p)
+    p = probability(p)
     for place in struck_places(free_places(tokens, keep), p, rng):
         tokens[place] = blank
     return tokens

@@ -6,7 +6,7 @@ Every step takes a string and gives a string, so that steps compose, and :func:`
 step                   does, and what to know before using it
 =====================  =================================================================================
 unescape_html          ``&lt;`` to ``<``; entities without a semicolon stay (``R&amplitude``)
-strip_tags             known HTML tags only, so that ``p<0.05`` stays; ``<br>`` becomes a line end
+strip_tags             tags that are known, so that ``p<0.05`` stays; ``<br>`` becomes a line end
 remove_control         control, zero-width, direction and unpaired surrogate characters
 to_halfwidth           ``３．５％`` to ``3.5%``; Chinese ``，。：`` stay unless asked
 normalize_unicode      NFC; NFKC on request: it also turns ``10³`` into ``103`` and ``5½`` into ``51⁄2``
@@ -20,14 +20,15 @@ mask_personal_data     on request; e-mail, ID, phone, date to ``[PHONE]`` and so
 """
 
 import functools
-import html
+import html.entities
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from tutorial_lib.text.characters import HAN
-from tutorial_lib.text.checks import string
+from tutorial_lib import _arguments as check
+from tutorial_lib.text.characters import HAN, MARK, MARKS, WORD_CHARACTER
+from tutorial_lib.text.markup import remove_markup
 from tutorial_lib.text.tokens import WITH_PUNCTUATION
 
 Step = Callable[[str], str]
@@ -37,69 +38,71 @@ def unescape_html(text: str) -> str:
     """Replace HTML entities by the characters they stand for, also where they were escaped twice.
 
     Only entities that end with a semicolon: browsers also read ``S&parameter`` as ``S¶meter``, which in text that was
-    never HTML destroys words.
+    never HTML destroys words. One pass, however deeply entities are nested.
 
     >>> unescape_html("p &lt; 0.05 &amp;amp; 37&#8451;; S&parameter")
     'p < 0.05 & 37℃; S&parameter'
     """
-    text, before = _AMPERSANDS.sub("&", string(text)), None
-    while text != before and "&" in text:
-        before = text
-        text = _AMPERSANDS.sub("&", _ENTITY.sub(lambda match: html.unescape(match[0]), text))
-    return text
+    parts = _AMPERSAND.split(check.string(text))[::-1]
+    kept: list[str] = []
+    begun: list[str] = []  # what follows each "&" that may still begin an entity, from the outermost to the innermost
+    while parts:
+        part = parts.pop()
+        if part == "&":
+            begun.append("")
+        elif part == ";" and begun and (character := _entity(begun[-1])) is not None:
+            begun.pop()  # what it stands for is read like the rest: it may be part of an entity itself
+            parts += _AMPERSAND.split(character)[::-1]
+        elif begun and part != ";" and len(begun[-1] + part) < 33 and _NAME.fullmatch(part):
+            begun[-1] += part
+        elif part:
+            kept += (f"&{name}" for name in begun)
+            kept.append(part)
+            begun.clear()
+    return "".join([*kept, *(f"&{name}" for name in begun)])
 
 
-_AMPERSANDS = re.compile(r"&(?:(?:amp|AMP|#0*38|#[xX]0*26);)+")
-_ENTITY = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,7}|[A-Za-z][A-Za-z0-9]{1,31});")
+def _entity(name: str) -> str | None:
+    """What an entity stands for; None where there is no such entity."""
+    return html.unescape(f"&{name};") if _NUMBER.fullmatch(name) else html.entities.html5.get(f"{name};")
+
+
+_AMPERSAND = re.compile("([&;])")
+_NAME = re.compile("[A-Za-z0-9#]+")
+_NUMBER = re.compile(r"#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,7}")
 
 
 def strip_tags(text: str) -> str:
-    """Remove HTML tags, comments, scripts and style sheets; tags that break a line become a line end.
+    """Remove HTML and XML: tags, comments, declarations, scripts and style sheets; ``<br>`` becomes a line end.
 
-    A tag is a known HTML name with ``name=value`` pairs or nothing, so that ``if a<b and c>d``, ``p<0.05`` and
-    ``<PHONE>`` are left alone; and ``fever<br>cough`` does not become one word.
+    A tag is the name of an HTML element, of a namespace's (``<o:p>``) or of one's own (``<my-part>``), with
+    ``name=value`` pairs and attributes that need no value, so that ``if a<b and c>d``, ``p<0.05`` and ``<PHONE>`` are
+    left alone; and ``fever<br>cough`` does not become one word. The content of ``<![CDATA[...]]>`` is text. One pass,
+    however deeply tags are nested.
 
     >>> strip_tags('<p class="x">p<0.05<br>BMI <b>27</b></p>')
     '\\np<0.05\\nBMI 27\\n'
     """
-    text, before = string(text), None
-    while text != before and "<" in text:
-        before = text
-        text = _INVISIBLE.sub(" ", text)
-        text = _TAG.sub(lambda match: "\n" if match["block"] else "", text)
-    return text
-
-
-_BLOCKS = (
-    "address article aside blockquote body br caption center dd div dl dt fieldset figcaption figure footer form h1 "
-    "h2 h3 h4 h5 h6 head header hr html li main nav ol option p pre section select table tbody td tfoot th thead "
-    "title tr ul"
-)
-_INLINES = (
-    "a abbr b big button cite code del dfn em font i iframe img input ins kbd label link mark meta object q s samp "
-    "small span strike strong sub sup svg tt u var video"
-)
-_TAG = re.compile(
-    rf"</?(?:(?P<block>{'|'.join(_BLOCKS.split())})|{'|'.join(_INLINES.split())})"
-    r"""(?:\s+(?:[\w:-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+)|nowrap|noshade|checked|selected|disabled|hidden))*\s*/?>""",
-    re.IGNORECASE,
-)
-_INVISIBLE = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+    return remove_markup(text) if "<" in check.string(text) else text
 
 
 def remove_control(text: str) -> str:
     r"""Remove what cannot be seen: control, zero-width, direction and unpaired surrogate characters.
 
+    Two surrogates that are a pair become the character that they spell: so JSON and JavaScript write an emoji.
+
     Every kind of line end becomes ``\n``, separators become a space, tabs stay. The joiner inside a family emoji is
     invisible too: the emoji falls into its parts.
 
-    >>> remove_control("发\u200b热\x00 38\xad.5\r\n")
-    '发热 38.5\n'
+    >>> remove_control("发\u200b热\x00 38\xad.5\r\n"), remove_control("\ud83d\ude00")
+    ('发热 38.5\n', '😀')
     """
-    text = _LINE_END.sub("\n", string(text))
+    text = _PAIR.sub(lambda match: match[0].encode("utf-16", "surrogatepass").decode("utf-16"), check.string(text))
+    text = _LINE_END.sub("\n", text)
     return _UNSEEN.sub("", _SEPARATOR.sub(" ", text))
 
 
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _LINE_END = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _SEPARATOR = re.compile("[\x1c-\x1f]")
 _UNSEEN = re.compile(
@@ -121,7 +124,7 @@ def to_halfwidth(text: str, *, punctuation: bool = False) -> str:
     >>> to_halfwidth("ＢＭＩ２７．５％，体温３８℃。"), to_halfwidth("发热，３天。", punctuation=True)
     ('BMI27.5%，体温38℃。', '发热,3天.')
     """
-    return string(text).translate(_HALF_WITH_PUNCTUATION if punctuation else _HALF)
+    return check.string(text).translate(_HALF_WITH_PUNCTUATION if punctuation else _HALF)
 
 
 _CHINESE_PUNCTUATION = dict(zip("，。：；！？（）【】、“”‘’～．", ",.:;!?()[],\"\"''~.", strict=True))
@@ -142,11 +145,12 @@ def chinese_punctuation(text: str) -> str:
     >>> chinese_punctuation("发热,体温38.5℃,无咳嗽. BP 1,200")
     '发热，体温38.5℃，无咳嗽。 BP 1,200'
     """
-    return _ASCII_MARK.sub(lambda match: _CHINESE_MARKS[match[0]], string(text))
+    return _ASCII_MARK.sub(lambda match: _CHINESE_MARKS[match[0]], check.string(text))
 
 
 _CHINESE_MARKS = dict(zip(",;:!?.", "，；：！？。", strict=True))
-_ASCII_MARK = re.compile(rf"(?<=[{HAN}])[,;:!?]|[,;:!?](?=[{HAN}])|(?<=[{HAN}])\.(?![.\w])")
+_AFTER_HAN = rf"(?:(?<=[{HAN}])|(?<=[{HAN}][{MARKS}]))"
+_ASCII_MARK = re.compile(rf"{_AFTER_HAN}[,;:!?]|[,;:!?](?=[{HAN}])|{_AFTER_HAN}\.(?![.\w])")
 
 
 def normalize_unicode(text: str, *, form: str = "NFC") -> str:
@@ -167,9 +171,7 @@ def normalize_unicode(text: str, *, form: str = "NFC") -> str:
     >>> normalize_unicode("10³/㎕ ½"), normalize_unicode("10³/㎕ ½", form="NFKC")
     ('10³/㎕ ½', '103/μl 1⁄2')
     """
-    if form not in ("NFC", "NFKC"):
-        raise ValueError(f"form must be 'NFC' or 'NFKC', not {form!r}")
-    return unicodedata.normalize(form, string(text))
+    return unicodedata.normalize(check.choice(form, "form", ("NFC", "NFKC")), check.string(text))
 
 
 def collapse_repeats(text: str) -> str:
@@ -180,7 +182,7 @@ def collapse_repeats(text: str) -> str:
     >>> collapse_repeats("痛！！！！ why?!?!?! 尿蛋白+++ ----- so.....")
     '痛！ why?! 尿蛋白+++ - so...'
     """
-    text = _EXCITEMENT.sub(lambda match: "".join(dict.fromkeys(match[0])), string(text))
+    text = _EXCITEMENT.sub(lambda match: "".join(dict.fromkeys(match[0])), check.string(text))
     text = _TWICE.sub(r"\1", text)
     text = _DRAWN.sub(r"\1", text)
     return _DOTS.sub(lambda match: _SHORTEST[match[0][0]] if len(match[0]) > 2 or match[0][0] != "." else ".", text)
@@ -204,8 +206,8 @@ def normalize_whitespace(text: str, *, newlines: bool = True) -> str:
     ('发热 3 天\ncough', 'a b')
     """
     if not newlines:
-        return " ".join(string(text).split())
-    return "\n".join(line for line in (" ".join(line.split()) for line in string(text).splitlines()) if line)
+        return " ".join(check.string(text).split())
+    return "\n".join(line for line in (" ".join(line.split()) for line in check.string(text).splitlines()) if line)
 
 
 def lowercase(text: str, *, keep: Collection[str] = ()) -> str:
@@ -216,11 +218,12 @@ def lowercase(text: str, *, keep: Collection[str] = ()) -> str:
     >>> lowercase("BP in mmHg, CT of the Chest", keep=["mmHg", "CT"])
     'bp in mmHg, CT of the chest'
     """
+    text, keep = check.string(text), check.strings(keep, "keep")
     if not keep:
-        return string(text).lower()
+        return text.lower()
     listed = "|".join(re.escape(word) for word in sorted(keep, key=len, reverse=True))
-    pattern = rf"(?<![^\W{HAN}])({listed})(?![^\W{HAN}])"
-    return "".join(part if i % 2 else part.lower() for i, part in enumerate(re.split(pattern, string(text))))
+    pattern = rf"(?<!{WORD_CHARACTER})(?<![{MARKS}])({listed})(?!{WORD_CHARACTER}|{MARK})"
+    return "".join(part if i % 2 else part.lower() for i, part in enumerate(re.split(pattern, text)))
 
 
 def remove_punctuation(text: str, *, keep: str = "%‰") -> str:
@@ -235,10 +238,16 @@ def remove_punctuation(text: str, *, keep: str = "%‰") -> str:
     >>> remove_punctuation("患者，男，血压120/80；SpO2 98%。(don't panic!)")
     "患者 男 血压120/80 SpO2 98%  don't panic  "
     """
-    return WITH_PUNCTUATION.sub(
-        lambda match: " " if len(match[0]) == 1 and match[0] not in keep and _is_punctuation(match[0]) else match[0],
-        string(text),
-    )
+    check.string(keep, "keep")
+
+    def replaced(match: re.Match) -> str:
+        mark = _LONE.fullmatch(match[0])
+        return " " if mark and mark[0][0] not in keep and _is_punctuation(mark[0][0]) else match[0]
+
+    return WITH_PUNCTUATION.sub(replaced, check.string(text))
+
+
+_LONE = re.compile(rf"[\W_]{MARK}*+")
 
 
 def _is_punctuation(character: str) -> bool:
@@ -257,21 +266,25 @@ def mask_personal_data(text: str, *, kinds: Sequence[str] = ("email", "id", "pho
     >>> mask_personal_data("2024年3月5日入院，电话13812345678，血压120/80")
     '[DATE]入院，电话[PHONE]，血压120/80'
     """
-    unknown = set(kinds) - set(_PERSONAL)
-    if unknown:
-        raise ValueError(f"kinds must be among {list(_PERSONAL)}, not {sorted(unknown)}")
-    text, before = string(text), None
+    for kind in check.strings(kinds, "kinds"):
+        check.choice(kind, "kinds", tuple(_PERSONAL))
+    text, before = check.string(text), None
     while text != before:  # what is masked may uncover what stood beside it
         before = text
         for kind, pattern in _PERSONAL.items():
             if kind in kinds:
-                text = pattern.sub(f"[{kind.upper()}]", text)
+                text = pattern.sub(functools.partial(_masked, kind), text)
     return text
 
 
+def _masked(kind: str, match: re.Match) -> str:
+    return f"[{kind.upper()}]" * (len(re.findall(_EMAIL, match[0])) if kind == "email" else 1)
+
+
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|June?|July?|Aug|Sept?|Oct|Nov|Dec)[a-z]{0,6}\.?"
+_EMAIL = r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"
 _PERSONAL = {
-    "email": re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"),
+    "email": re.compile(rf"(?<![A-Za-z0-9._%+-])(?:{_EMAIL})+"),  # several in a row at once
     "id": re.compile(r"(?<![0-9A-Za-z])[1-9][0-9]{16}[0-9Xx](?![0-9A-Za-z])"),
     "phone": re.compile(
         r"(?<![0-9A-Za-z.])(?:(?:\+?86[- ]?)?1[3-9][0-9](?:[- ]?[0-9]{4}){2}|0[0-9]{2,3}[- ][0-9]{7,8}"
@@ -281,7 +294,8 @@ _PERSONAL = {
         r"(?<![0-9./-])(?:(?:19|20)[0-9]{2} ?年 ?(?:[01]?[0-9] ?月(?: ?[0-3]?[0-9] ?[日号])?)?"
         r"|[01]?[0-9] ?月 ?[0-3]?[0-9] ?[日号]"
         r"|(?:19|20)[0-9]{2}([-/.])[01]?[0-9]\1[0-3]?[0-9](?![0-9])|[0-3]?[0-9]([-/.])[0-3]?[0-9]\2(?:19|20)[0-9]{2}(?![0-9]))"
-        rf"|\b(?:[0-3]?[0-9] )?{_MONTH} (?:[0-3]?[0-9](?:st|nd|rd|th)?,? )?(?:19|20)[0-9]{{2}}\b"
+        rf"|(?<![\w{MARKS}])(?:[0-3]?[0-9] )?{_MONTH} (?:[0-3]?[0-9](?:st|nd|rd|th)?,? )?"
+        rf"(?:19|20)[0-9]{{2}}(?!\w|{MARK})"
     ),
 }
 
@@ -319,11 +333,14 @@ def clean(text: str, *, steps: Iterable[Step] = DEFAULT_STEPS) -> str:
         text: the raw text.
         steps: functions from string to string; ``functools.partial`` sets their options.
 
+    Raises:
+        ValueError: if a step is no function, or gives no string.
+
     >>> clean("<p>体温３８.５℃！！！</p>&nbsp;BP&lt;120/80 ")
     '体温38.5℃！\\nBP<120/80'
     """
-    text = string(text)
-    for step in steps:
+    text = check.string(text)
+    for step in _steps(steps):
         text = step(text)
     return text
 
@@ -334,10 +351,15 @@ def compose(*steps: Step) -> Step:
     >>> compose(normalize_whitespace, lowercase)("  A  B ")
     'a b'
     """
-    for step in steps:
-        if not callable(step):
-            raise ValueError(f"steps must be functions from str to str, not {step!r}")
-    return functools.partial(clean, steps=steps)
+    return functools.partial(clean, steps=_steps(steps))
+
+
+def _steps(steps: Iterable[Step]) -> tuple[Step, ...]:
+    found = (steps,) if isinstance(steps, str) or not isinstance(steps, Iterable) else tuple(steps)
+    for step in found:
+        if not callable(step) or step is steps:
+            raise ValueError(f"steps must be functions from str to str, got {check.what(step)}")
+    return found
 
 
 def audit(text: str, *, steps: Iterable[Step] = DEFAULT_STEPS) -> list[Change]:
@@ -353,7 +375,7 @@ def audit(text: str, *, steps: Iterable[Step] = DEFAULT_STEPS) -> list[Change]:
     >>> [change.step for change in audit("ＣＴ  ok", steps=DEFAULT_STEPS) if change.changed]
     ['to_halfwidth', 'normalize_whitespace']
     """
-    text, changes = string(text), []
+    text, changes = check.string(text), []
     for step in _flat(steps):
         after = step(text)
         changes.append(Change(_step_name(step), text, after))
@@ -362,7 +384,7 @@ def audit(text: str, *, steps: Iterable[Step] = DEFAULT_STEPS) -> list[Change]:
 
 
 def _flat(steps: Iterable[Step]) -> Iterable[Step]:
-    for step in steps:
+    for step in _steps(steps):
         inside = isinstance(step, functools.partial) and step.func is clean
         yield from _flat(step.keywords.get("steps", DEFAULT_STEPS)) if inside else [step]
 

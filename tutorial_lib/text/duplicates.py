@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tutorial_lib import _arguments as check
 from tutorial_lib._kernels.near_duplicates import similar_pairs
-from tutorial_lib.text.characters import HAN
-from tutorial_lib.text.checks import check_count, string
+from tutorial_lib.text.characters import HAN, MARK, REST_OF_WORD, WORD_CHARACTER
 from tutorial_lib.text.cleaning import remove_control, to_halfwidth
 from tutorial_lib.text.forms import ngrams
 
@@ -21,7 +21,7 @@ class Conflict(NamedTuple):
     labels: list
 
 
-_UNIT = re.compile(rf"[{HAN}]|[^\W_{HAN}]+")
+_UNIT = re.compile(rf"[{HAN}]{MARK}*+|{WORD_CHARACTER}{REST_OF_WORD}")
 
 
 def _units(text: str) -> list[str]:
@@ -43,7 +43,7 @@ def jaccard(first: str, second: str, *, shingle: int = 3) -> float:
     >>> jaccard("No fever, no cough.", "no fever no COUGH"), jaccard("腹痛三天伴发热", "腹痛三天伴呕吐")
     (1.0, 0.42857142857142855)
     """
-    check_count("shingle", shingle, least=1)
+    shingle = check.whole(shingle, "shingle", low=1)
     one, two = ({*ngrams(units, min(shingle, max(1, len(units))))} for units in (_units(first), _units(second)))
     return len(one & two) / len(one | two) if one | two else 1.0
 
@@ -70,12 +70,9 @@ def find_duplicates(texts: Sequence[str], *, threshold: float = 0.8, shingle: in
     >>> find_duplicates(["No fever.", "cough", "no  FEVER!", "发热，三天", "发热三天。"])
     [[0, 2], [3, 4]]
     """
-    if isinstance(texts, str):
-        raise ValueError("texts must be a sequence of strings, not one string")
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold must be above 0 and at most 1, not {threshold}")
-    check_count("shingle", shingle, least=1)
-    units = [_units(string(text, f"texts[{i}]")) for i, text in enumerate(texts)]
+    texts, shingle = check.strings(texts, "texts"), check.whole(shingle, "shingle", low=1)
+    threshold = check.number(threshold, "threshold", above=0, high=1)
+    units = [_units(text) for text in texts]
     # Texts without any word are compared as they stand.
     first_of: dict[tuple, int] = {}
     keys = [tuple(found) or (texts[i].strip(), None) for i, found in enumerate(units)]
@@ -118,7 +115,7 @@ def conflicting_labels(
     [Conflict(indices=[0, 2], labels=[0, 2])]
     """
     if len(texts) != len(labels):
-        raise ValueError(f"labels must be one for each of {len(texts)} texts, not {len(labels)}")
+        raise ValueError(f"labels must be one for each of {len(texts)} texts, got {len(labels)}")
     found = []
     for group in find_duplicates(texts, threshold=threshold, shingle=shingle):
         own = [_plain(labels[i]) for i in group]

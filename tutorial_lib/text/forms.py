@@ -3,8 +3,8 @@
 import functools
 from collections.abc import Callable, Collection, Sequence
 
+from tutorial_lib import _arguments as check
 from tutorial_lib.text.characters import OTHER_WORD
-from tutorial_lib.text.checks import check_count
 from tutorial_lib.text.pieces import library
 from tutorial_lib.text.vocabulary import BOS, EOS
 
@@ -47,7 +47,8 @@ def remove_stop_words(tokens: Sequence[str], *, words: Collection[str] | None = 
     >>> remove_stop_words(["The", "patient", "has", "no", "fever"])
     ['patient', 'no', 'fever']
     """
-    words = _ALL_STOP_WORDS if words is None else frozenset(words)
+    tokens = check.strings(tokens, "tokens")
+    words = _ALL_STOP_WORDS if words is None else frozenset(check.strings(words, "words"))
     return [token for token in tokens if token.lower() not in words]
 
 
@@ -72,15 +73,14 @@ def stem(tokens: Sequence[str], *, language: str = "english") -> list[str]:
     >>> stem(["Diagnoses", "were", "repeatedly", "糖尿病", "3.5"])
     ['diagnos', 'were', 'repeat', '糖尿病', '3.5']
     """
-    stemmer = _stemmer(language)
+    tokens, stemmer = check.strings(tokens, "tokens"), _stemmer(language)
     return [stemmer(token) if OTHER_WORD.match(token) else token for token in tokens]
 
 
 @functools.cache
 def _stemmer(language: str) -> Callable[[str], str]:
     module = library("nltk.stem.snowball", "to stem")
-    if language not in module.SnowballStemmer.languages:
-        raise ValueError(f"language must be one of {', '.join(module.SnowballStemmer.languages)}, not {language!r}")
+    check.choice(language, "language", module.SnowballStemmer.languages)
     return functools.lru_cache(maxsize=1 << 17)(module.SnowballStemmer(language).stem)
 
 
@@ -99,7 +99,7 @@ def lemmatize(tokens: Sequence[str], *, language: str = "en") -> list[str]:
     >>> lemmatize(["studies", "were", "better", "糖尿病"])
     ['study', 'be', 'good', '糖尿病']
     """
-    lemma = _lemmatizer(language)
+    tokens, lemma = check.strings(tokens, "tokens"), _lemmatizer(language)
     return [lemma(token) if OTHER_WORD.match(token) else token for token in tokens]
 
 
@@ -109,7 +109,9 @@ def _lemmatizer(language: str) -> Callable[[str], str]:
     try:
         simplemma.lemmatize("a", lang=language)
     except ValueError as error:
-        raise ValueError(f"language must be one of simplemma's codes, such as 'en', not {language!r}") from error
+        raise ValueError(
+            f"language must be one of simplemma's codes, such as 'en', got {check.what(language)}"
+        ) from error
     return functools.lru_cache(maxsize=1 << 17)(functools.partial(simplemma.lemmatize, lang=language))
 
 
@@ -124,9 +126,8 @@ def add_boundaries(tokens: Sequence[str], *, bos: int = 1, eos: int = 1) -> list
     >>> add_boundaries(["no", "fever"])
     ['[BOS]', 'no', 'fever', '[EOS]']
     """
-    check_count("bos", bos, least=0)
-    check_count("eos", eos, least=0)
-    return [BOS] * bos + list(tokens) + [EOS] * eos
+    bos, eos = check.whole(bos, "bos", low=0), check.whole(eos, "eos", low=0)
+    return [BOS] * bos + list(check.strings(tokens, "tokens")) + [EOS] * eos
 
 
 def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
@@ -135,5 +136,5 @@ def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
     >>> ngrams(add_boundaries(["no", "fever"]), 2)
     [('[BOS]', 'no'), ('no', 'fever'), ('fever', '[EOS]')]
     """
-    check_count("n", n, least=1)
+    tokens, n = check.strings(tokens, "tokens"), check.whole(n, "n", low=1)
     return list(zip(*(tokens[i:] for i in range(n)), strict=False))

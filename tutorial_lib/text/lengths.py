@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tutorial_lib.text.checks import check_count
+from tutorial_lib import _arguments as check
 from tutorial_lib.text.pieces import Piece
 
 
@@ -14,7 +14,7 @@ def head(sequence: Sequence, size: int) -> list[Piece]:
     >>> head("abcdef", 4)
     [Piece(content='abcd', start=0, end=4)]
     """
-    check_count("size", size, least=1)
+    size = check.whole(size, "size", low=1)
     end = min(size, len(sequence))
     return [Piece(sequence[:end], 0, end)]
 
@@ -33,11 +33,10 @@ def head_tail(sequence: Sequence, size: int, *, head: int | None = None) -> list
     >>> head_tail("abcdefgh", 4, head=1)
     [Piece(content='a', start=0, end=1), Piece(content='fgh', start=5, end=8)]
     """
-    check_count("size", size, least=1)
-    first = max(1, size // 4) if head is None else head
-    check_count("head", first, least=0)
+    size = check.whole(size, "size", low=1)
+    first = max(1, size // 4) if head is None else check.whole(head, "head", low=0)
     if first > size:
-        raise ValueError(f"head must be at most size = {size}, not {first}")
+        raise ValueError(f"head must be at most size = {size}, got {first}")
     if len(sequence) <= size:
         return [Piece(sequence[:], 0, len(sequence))]
     cuts = [(0, first), (len(sequence) - (size - first), len(sequence))]
@@ -57,11 +56,10 @@ def windows(sequence: Sequence, size: int, *, stride: int | None = None) -> list
     >>> [piece.content for piece in windows("abcdefg", 4, stride=2)]
     ['abcd', 'cdef', 'efg']
     """
-    check_count("size", size, least=1)
-    stride = size if stride is None else stride
-    check_count("stride", stride, least=1)
+    size = check.whole(size, "size", low=1)
+    stride = size if stride is None else check.whole(stride, "stride", low=1)
     if stride > size:
-        raise ValueError(f"stride must be at most size = {size}, not {stride}: elements would be lost between windows")
+        raise ValueError(f"stride must be at most size = {size}, or elements between windows are lost, got {stride}")
     last = max(0, -(-(len(sequence) - size) // stride))
     cuts = [(i * stride, min(i * stride + size, len(sequence))) for i in range(last + 1)]
     return [Piece(sequence[start:end], start, end) for start, end in cuts]
@@ -88,7 +86,7 @@ def length_statistics(texts: Iterable[Sequence], *, limit: int | None = None) ->
     mean = float(lengths.mean()) if len(lengths) else float("nan")
     found = {"count": len(lengths), "mean": mean} | dict(zip(names, values.tolist(), strict=True))
     if limit is not None:
-        check_count("limit", limit, least=1)
+        limit = check.whole(limit, "limit", low=1)
         total = lengths.sum()
         found["over"] = float((lengths > limit).mean()) if len(lengths) else float("nan")
         found["lost"] = float(np.maximum(lengths - limit, 0).sum() / total) if total else float("nan")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tutorial_lib.text.checks import check_count
+from tutorial_lib import _arguments as check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,21 +42,19 @@ class Vocabulary:
     """
 
     def __init__(self, tokens: Iterable[str], counts: Iterable[int] | None = None):
-        tokens = tuple(tokens)
-        counts = (0,) * len(tokens) if counts is None else tuple(counts)
+        tokens = check.strings(tokens, "tokens")
+        counts = (0,) * len(tokens) if counts is None else check.wholes(counts, "counts", low=0)
         if len(counts) != len(tokens):
-            raise ValueError(f"counts must have one number for each of {len(tokens)} tokens, not {len(counts)}")
+            raise ValueError(f"counts must have one number for each of {len(tokens)} tokens, got {len(counts)}")
         reserved = {PAD, UNK} & set(tokens)
         if reserved:
-            raise ValueError(
-                f"tokens must be without {sorted(reserved)}: these are numbers 0 and 1 of every vocabulary"
-            )
+            raise ValueError(f"tokens must be without numbers 0 and 1 of every vocabulary, got {sorted(reserved)}")
         self.tokens = (PAD, UNK, *tokens)
         self.counts = (0, 0, *counts)
         self._ids = {token: i for i, token in enumerate(tokens, start=2)}
         if len(self._ids) < len(tokens):
             twice = [token for token, count in Counter(tokens).items() if count > 1]
-            raise ValueError(f"tokens must be different from each other, but {twice[:5]} come twice")
+            raise ValueError(f"tokens must be different from each other, got {twice[:5]} twice")
 
     @classmethod
     def build(
@@ -75,20 +73,20 @@ class Vocabulary:
             max_size: at most so many entries, ``[PAD]`` and ``[UNK]`` included; at least 2.
             specials: tokens that come first, seen or not, such as ``[BOS]``.
         """
-        check_count("min_freq", min_freq, least=1)
+        min_freq = check.whole(min_freq, "min_freq", low=1)
         counts: Counter[str] = Counter()
         for text in texts:
             if isinstance(text, str):
-                raise ValueError(f"texts must be sequences of tokens, not strings ({text[:30]!r}): tokenize them first")
-            counts.update(text)
+                raise ValueError(f"texts must be sequences of tokens, as tokenize makes them, got {check.what(text)}")
+            counts.update(check.strings(text, "texts"))
         for token in (PAD, UNK):
             del counts[token]
-        specials = [token for token in specials if token not in (PAD, UNK)]
+        specials = [token for token in check.strings(specials, "specials") if token not in (PAD, UNK)]
         special = set(specials)
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         kept = specials + [token for token, count in ranked if count >= min_freq and token not in special]
         if max_size is not None:
-            check_count("max_size", max_size, least=2 + len(specials))
+            max_size = check.whole(max_size, "max_size", low=2 + len(specials))
             kept = kept[: max_size - 2]
         return cls(kept, [counts[token] for token in kept])
 
@@ -108,17 +106,15 @@ class Vocabulary:
 
     def encode(self, tokens: Sequence[str]) -> list[int]:
         """The number of each token; 1, unknown, for what is not in the vocabulary (also for ``[PAD]`` in a text)."""
-        if isinstance(tokens, str):
-            raise ValueError("tokens must be a sequence of strings, not one string: tokenize it first")
         ids = self._ids
-        return [ids.get(token, 1) for token in tokens]
+        return [ids.get(token, 1) for token in check.strings(tokens, "tokens")]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The token of each number, without padding."""
         ids = [int(i) for i in ids]
         wrong = [i for i in ids if not 0 <= i < len(self.tokens)]
         if wrong:
-            raise ValueError(f"ids must be from 0 to {len(self.tokens) - 1}, not {wrong[0]}")
+            raise ValueError(f"ids must be from 0 to {len(self.tokens) - 1}, got {wrong[0]}")
         return [self.tokens[i] for i in ids if i]
 
     def pad(self, texts: Sequence[Sequence[str]], *, length: int | None = None) -> Padded:
@@ -139,7 +135,7 @@ class Vocabulary:
         rows = [self.encode(text) for text in texts]
         if length is None:
             length = max(map(len, rows), default=0)
-        check_count("length", length, least=0)
+        length = check.whole(length, "length", low=0)
         rows = [row[:length] for row in rows]
         ids = torch.zeros(len(rows), length, dtype=torch.int64)
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
@@ -150,10 +146,10 @@ class Vocabulary:
     def save(self, path: str | os.PathLike) -> None:
         """Write it as JSON: into a temporary file first, so that an older one is replaced wholly or not at all."""
         path = Path(path)
-        content = json.dumps({"tokens": self.tokens[2:], "counts": self.counts[2:]}, indent=0)
+        content = json.dumps({"tokens": self.tokens[2:], "counts": self.counts[2:]}, indent=0, ensure_ascii=False)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            temporary.write_text(content, encoding="utf-8")
+            temporary.write_text(content, encoding="utf-8", errors="surrogatepass")
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -162,7 +158,7 @@ class Vocabulary:
     def load(cls, path: str | os.PathLike) -> "Vocabulary":
         """Read what :meth:`save` wrote."""
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = json.loads(Path(path).read_text(encoding="utf-8", errors="surrogatepass"))
             return cls(content["tokens"], content["counts"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} does not hold a vocabulary: {error}") from error
