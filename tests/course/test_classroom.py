@@ -16,6 +16,7 @@ import torch
 from conftest import ROOT, exercise_answers
 
 from tutorial_lib.course.catalogue import CourseError, chapter_files, read_chapter
+from tutorial_lib.course.classroom import grader
 from tutorial_lib.course.classroom.exchange import Asker, serve
 from tutorial_lib.course.classroom.exercises import code_cells, find_exercises, student_cells
 from tutorial_lib.course.classroom.grader import which_chapter
@@ -346,15 +347,31 @@ def test_a_stub_after_the_answer_takes_its_place_and_that_is_said():
     assert not plan.untouched and not plan.covered
 
 
-def test_a_chapter_without_metadata_is_handed_out(course):
+def test_a_chapter_without_ids_or_metadata_of_cells_is_handed_out(course):
     path = course.notebooks / "01_bare.ipynb"
-    for about in ({}, {"metadata": None}, {"metadata": []}):
-        cells = [{"cell_type": "code", "source": DOUBLE, "metadata": None}, {"source": "text"}]
-        path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "cells": cells, **about}))
-        write_copy([read_chapter(path)], course.root / "copy")
-        made = nbformat.read(course.root / "copy" / "notebooks" / path.name, as_version=4)
-        nbformat.validate(made)
-        assert [cell.source for cell in made.cells] == [DOUBLE.split("\n\n\n")[0], CHECKS[1], "text"]
+    cells = [{"cell_type": "code", "source": DOUBLE}, {"cell_type": "markdown", "source": "text"}]
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}))
+    write_copy([read_chapter(path)], course.root / "copy")
+    made = nbformat.read(course.root / "copy" / "notebooks" / path.name, as_version=4)
+    nbformat.validate(made)
+    assert [cell.source for cell in made.cells] == [DOUBLE.split("\n\n\n")[0], CHECKS[1], "text"]
+
+
+@pytest.mark.parametrize("metadata", [{}, {"metadata": None}, {"metadata": []}, {"metadata": {"tutorial": 1}}])
+def test_what_another_program_has_left_out_of_a_students_notebook_costs_nothing(course, metadata):
+    course.chapter("01_small", SETUP, PAIRING, DOUBLE)
+    cells = [
+        {"cell_type": "code", "source": SETUP},
+        {"cell_type": "code", "source": GOOD, "metadata": None},
+        {"cell_type": "heading", "source": "mine"},
+        {"cell_type": "code", "source": [1]},
+        {"cell_type": "code"},
+        {"cell_type": "code", "source": CHECKS[1]},
+    ]
+    path = course.root / "ada.ipynb"
+    path.write_text(json.dumps({"nbformat": 4, "cells": cells, **metadata}))
+    found = grader._identify({"file": path, "notebooks": course.notebooks})
+    assert (found[0], found[1].name, found[2]) == ([SETUP, GOOD, "", "", CHECKS[1]], "01_small", [])
 
 
 @pytest.mark.parametrize("chapter", sorted(path.name for path in (ROOT / "notebooks" / "solutions").glob("*.ipynb")))

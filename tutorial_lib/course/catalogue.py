@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _CHAPTER_FILE = re.compile(r"^\d\d_\w+\.ipynb$")
+_CELL_TYPES = ("code", "markdown", "raw")
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -100,13 +101,14 @@ def chapter_files(folder: str | Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.ipynb") if _CHAPTER_FILE.match(path.name))
 
 
-def read_chapter(path: str | Path, *, name: str | None = None, bare: bool = False) -> Chapter:
+def read_chapter(path: str | Path, *, name: str | None = None, mend: bool = False) -> Chapter:
     """Read one notebook file.
 
     Args:
         path: the notebook.
         name: the chapter's name; the file's stem if not given.
-        bare: take also a notebook without metadata, which can be looked into but not run.
+        mend: fill in what other programs leave out and nobody misses who only wants the code: metadata, types and texts
+            of cells that have none.
 
     Raises:
         CourseError: if it cannot be read, is not valid JSON, or is not a notebook of format 4.
@@ -122,12 +124,12 @@ def read_chapter(path: str | Path, *, name: str | None = None, bare: bool = Fals
     except (json.JSONDecodeError, RecursionError) as error:
         where = f" (line {error.lineno}: {error.msg})" if isinstance(error, json.JSONDecodeError) else ""
         raise CourseError(f"{path} is not a notebook: it is not valid JSON{where}") from None
+    if mend and isinstance(notebook, dict):
+        text = json.dumps(_mended(notebook))
     fault = _fault(notebook)
     if fault:
         raise CourseError(f"{path} is not a notebook{fault}")
-    if not bare and not isinstance(notebook.get("metadata"), dict):
-        raise CourseError(f'{path} is not a whole notebook: it has no metadata; add "metadata": {{}} beside its cells')
-    cells, metadata = notebook["cells"], _mapping(notebook.get("metadata"))
+    cells, metadata = notebook["cells"], notebook["metadata"]
     about = _mapping(metadata.get("tutorial"))
     number = about.get("number")
     return Chapter(
@@ -151,6 +153,20 @@ def read_text(path: str | Path) -> str:
     return Path(path).read_text(encoding="utf-8-sig")
 
 
+def _mended(notebook: dict) -> dict:
+    cells = notebook.get("cells")
+    for holder in (notebook, *(cell for cell in (cells if isinstance(cells, list) else ()) if isinstance(cell, dict))):
+        if not isinstance(holder.get("metadata"), dict):
+            holder["metadata"] = {}
+        if holder is not notebook:
+            if holder.get("cell_type") not in _CELL_TYPES:
+                holder["cell_type"] = "raw"
+            source = holder.get("source")
+            if not isinstance(source, str | list) or not all(isinstance(line, str) for line in source):
+                holder["source"] = ""
+    return notebook
+
+
 def _fault(notebook: Any) -> str:
     """Return what a notebook lacks of what every command reads, to follow "is not a notebook"; empty if nothing."""
     if not isinstance(notebook, dict) or notebook.get("nbformat") != 4:
@@ -166,10 +182,12 @@ def _fault(notebook: Any) -> str:
         source = cell.get("source")
         if not isinstance(source, str | list) or not all(isinstance(line, str) for line in source):
             return f": it holds a cell without a source (cell {number})"
-        if cell.get("cell_type") not in ("code", "markdown", "raw"):
+        if cell.get("cell_type") not in _CELL_TYPES:
             return f": cell {number} is of no known type (found: {cell.get('cell_type')!r})"
         if not isinstance(cell.get("metadata", {}), dict):
             return f": the metadata of cell {number} must be an object, got {type(cell['metadata']).__name__}"
+    if not isinstance(notebook.get("metadata"), dict):
+        return ': it has no metadata; add "metadata": {} beside its cells'
     return ""
 
 

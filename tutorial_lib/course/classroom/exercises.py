@@ -8,6 +8,18 @@ from dataclasses import dataclass
 from tutorial_lib.course.cells import bound_and_free
 from tutorial_lib.course.clean import plain
 
+#: What there is to say of a notebook before it is graded: a row of the table, without whose it is.
+UNGRADED = {
+    "chapter": "",
+    "number": None,
+    "status": "ok",
+    "note": "",
+    "points": 0,
+    "out_of": 0,
+    "exercises": [],
+    "seconds": 0.0,
+    "peak_mib": 0.0,
+}
 #: Characters of a text that may be an answer.
 MAX_ANSWER = 50_000
 _CHECK = re.compile(r"""\bcheck\(\s*["']([\w.]+)["']\s*,\s*(\w+)\s*\)""")

@@ -1,7 +1,7 @@
 """Grades students' notebooks, one after the other: the process that does the work of ``tutorial grade``.
 
-The command starts ``python -m tutorial_lib.course.classroom.grader`` and writes jobs as lines of JSON to its standard
-input; a row comes back for each. When the pipe closes, this process ends whatever it has started.
+The command starts ``python -m tutorial_lib.course.classroom.grader`` (:mod:`tutorial_lib.course.processes`) and sends
+jobs; a row comes back for each. When the command is gone, this process ends whatever it has started.
 
 Each notebook gets a kernel of its own: own session, own folder (also as home and for temporary files), own copy of
 this package, a bare environment, no GPU, and limits on time, memory, output, file size and processes. Only the cells
@@ -15,14 +15,9 @@ file system, with the same network. Whoever must reckon with malice runs the who
 account made to be thrown away.
 """
 
-import json
 import os
-import queue
 import re
 import shutil
-import signal
-import sys
-import threading
 import time
 from contextlib import suppress
 from functools import cache
@@ -30,11 +25,18 @@ from pathlib import Path
 
 from tutorial_lib.course.catalogue import Chapter, CourseError, chapter_files, read_chapter
 from tutorial_lib.course.cells import bound_and_free
-from tutorial_lib.course.classroom.exercises import Exercise, check_calls, code_cells, find_exercises, student_cells
+from tutorial_lib.course.classroom.exercises import (
+    UNGRADED,
+    Exercise,
+    check_calls,
+    code_cells,
+    find_exercises,
+    student_cells,
+)
 from tutorial_lib.course.classroom.kernel import ENDED, Ended, Kernel, Limits
 from tutorial_lib.course.classroom.plan import Plan, make_plan, pieces_needed
 from tutorial_lib.course.clean import plain
-from tutorial_lib.course.processes import adopt_orphans, end_family
+from tutorial_lib.course.processes import Parent, adopt_orphans, end_family
 
 MAX_FILE = 100 * 2**20
 MAX_CELLS = 1000
@@ -79,17 +81,7 @@ def grade(job: dict) -> dict:
     Returns:
         The row: ``chapter``, ``status``, ``note``, ``points``, ``out_of``, ``exercises``, ``seconds``, ``peak_mib``.
     """
-    row = {
-        "chapter": "",
-        "number": None,
-        "status": "ok",
-        "note": "",
-        "points": 0,
-        "out_of": 0,
-        "exercises": [],
-        "seconds": 0.0,
-        "peak_mib": 0.0,
-    }
+    row = UNGRADED | {"exercises": []}
     start = time.perf_counter()
     try:
         student, original, notes = _identify(job)
@@ -129,7 +121,7 @@ def _identify(job: dict) -> tuple[list[str], Chapter, list[str]]:
     with suppress(OSError):
         if path.stat().st_size > MAX_FILE:
             raise CourseError(f"the file is larger than {MAX_FILE // 2**20} MiB")
-    chapter = read_chapter(path, bare=True)
+    chapter = read_chapter(path, mend=True)
     notebook = chapter.notebook()
     cells = code_cells(notebook)
     if len(cells) > MAX_CELLS or sum(map(len, cells)) > MAX_CODE:
@@ -201,18 +193,20 @@ class _Grader:
         return bool(match) and any(match[1] in bound_and_free(source)[0] for source in others)
 
     def run(self, exercise: str, pieces: list[int], expression: str) -> tuple[str, str]:
+        if self.kernel is not None and self.kernel.guard.reason == "timeout":
+            # It came to its end with the last answer, and after it: the next exercise shall not pay for it.
+            self.close()
         if self.kernel is None:
             self.kernel = Kernel(self.limits)
         kernel = self.kernel
-        kernel.deadline = time.monotonic() + self.limits.timeout
-        for index in pieces:
-            if index in kernel.done:
-                continue
-            kernel.done.add(index)
-            reply = kernel.run(self.plan.sources[index])
-            if reply["status"] == "error":
-                kernel.errors[index] = str(reply.get("ename"))[:80], str(reply.get("evalue"))[:1000]
-        status, message = kernel.ask(exercise, expression)
+        with kernel.within(self.limits.timeout):
+            for index in pieces:
+                if index not in kernel.done:
+                    kernel.done.add(index)
+                    reply = kernel.run(self.plan.sources[index])
+                    if reply["status"] == "error":
+                        kernel.errors[index] = str(reply.get("ename"))[:80], str(reply.get("evalue"))[:1000]
+            status, message = kernel.ask(exercise, expression)
         raised = [kernel.errors[index] for index in pieces if index in kernel.errors]
         if status != "correct" and raised:
             # What went wrong first explains the rest.
@@ -248,34 +242,22 @@ def _orphaned() -> None:
         place = Path(os.environ["TMPDIR"])
         place.rmdir()
         place.parent.rmdir()
-    os._exit(4)
 
 
 def main() -> None:
-    """Read jobs from standard input, one a line; write a row for each to standard output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    rows = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    """Take jobs; give a row for each."""
+    parent = Parent(gone=_orphaned)
     adopt_orphans()
-    jobs: queue.Queue = queue.Queue()
-
-    def listen() -> None:
-        for line in sys.stdin.buffer:
-            jobs.put(json.loads(line))
-        _orphaned()
-
-    threading.Thread(target=listen, daemon=True).start()
     import tutorial_lib.lab.exercises  # noqa: F401  torch is loaded while nobody waits yet
 
     while True:
-        job = jobs.get()
+        job = parent.receive()
         try:
             row = grade(job)
         except Exception as error:
             # Ours to mend, but no reason to lose the others.
             row = {"status": "failed", "note": f"the grader failed: {type(error).__name__}: {plain(error)}"[:500]}
-        rows.write(json.dumps(row) + "\n")
-        rows.flush()
+        parent.send(row)
 
 
 if __name__ == "__main__":

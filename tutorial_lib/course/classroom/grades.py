@@ -12,21 +12,21 @@ A row counts as done when its file, the chapters, this package's source and the 
 import csv
 import hashlib
 import io
+import itertools
 import json
 import os
 import queue
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tutorial_lib.course.catalogue import CourseError, chapter_files, find_notebooks, select
+from tutorial_lib.course.classroom.exercises import UNGRADED
 from tutorial_lib.course.files import atomic_write, read_json
 
 GRACE = 60.0
@@ -247,122 +247,89 @@ def _key(one: Submission, course: str) -> str:
     return hashlib.sha256(course.encode() + data).hexdigest()
 
 
-class _Worker:
-    """One process that grades, and is started anew where it has ended."""
+class _Grader:
+    """A process that grades one notebook at a time.
 
-    def __init__(self, jobs: int, folder: str):
-        self.jobs, self.folder = jobs, folder
-        self.process: subprocess.Popen | None = None
+    Args:
+        folder: a place for everything that its kernels write, which goes with the run, whoever has killed whom.
+        share: how many such processes share the cores.
+        events: gets pairs of a grader and its row; ``None`` in the place of a row when it has ended.
+    """
 
-    def row(self, order: dict) -> dict:
-        for _ in range(2):
-            if self.process is None:
-                self.start()
-            try:
-                self.process.stdin.write(json.dumps(order).encode() + b"\n")
-                self.process.stdin.flush()
-                break
-            except OSError:
-                self.end()
-        # Every exercise has its time, and the kernels need theirs to start; this is for a grader that is stuck.
-        timer = threading.Timer(20 * order["timeout"] + GRACE, self.end)
-        timer.start()
-        line = self.process.stdout.readline()
-        timer.cancel()
-        try:
-            return json.loads(line)
-        except ValueError:
-            self.end()
-            return {"status": "died", "note": "its grader was killed"}
-
-    def start(self) -> None:
+    def __init__(self, folder: Path, share: int, events: queue.Queue):
         from tutorial_lib.course.machine import kernel_environment
+        from tutorial_lib.course.processes import Child
 
-        # A place for everything that kernels write, which goes with the run, whoever has killed whom.
-        os.makedirs(self.folder, exist_ok=True)
-        environment = {**kernel_environment(self.jobs), "TMPDIR": self.folder}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tutorial_lib.course.classroom.grader"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
+        self.folder = folder
+        folder.mkdir()
+        self.child = Child(
+            "tutorial_lib.course.classroom.grader",
+            environment={**kernel_environment(share), "TMPDIR": str(folder)},
+            listener=lambda row: events.put((self, row)),
         )
 
-    def end(self) -> None:
-        from tutorial_lib.course.processes import end_strays, end_tree
+    def end(self, *, seconds: float = 0.0) -> None:
+        """Ask it to go, for it ends what it has started, and end what is still there after some seconds."""
+        from tutorial_lib.course.processes import end_strays
 
-        process, self.process = self.process, None
-        if process is not None:
-            end_tree(process.pid)
-            end_strays(self.folder)
-            for pipe in (process.stdin, process.stdout):
-                with suppress(OSError):
-                    pipe.close()
-            process.wait()
+        if seconds:
+            self.child.leave(seconds)
+        else:
+            self.child.end()
+        end_strays(self.folder)
 
-    def close(self) -> None:
-        """Ask the worker to go; it ends what it has started."""
-        if self.process is not None:
-            with suppress(OSError):
-                self.process.stdin.close()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(20)
-            self.end()
+
+@dataclass(frozen=True)
+class _Task:
+    """A notebook that is being graded: its place, the key of the file as it is, and the time of the start."""
+
+    place: int
+    key: str
+    start: float = field(default_factory=time.perf_counter)
 
 
 def _work(
     todo: list[Submission], orders: list[dict], course: str, jobs: int, limits: dict
 ) -> Iterator[tuple[int, str, dict]]:
-    """Let workers grade, and yield each row with its place and the key of the file that was graded."""
-    waiting: queue.Queue = queue.Queue()
-    done: queue.Queue = queue.Queue()
-    for place in range(len(todo)):
-        waiting.put(place)
-    folder = tempfile.mkdtemp(prefix="grade-")
-    workers = [_Worker(jobs, os.path.join(folder, str(number))) for number in range(min(jobs, len(todo)))]
-    stopped = threading.Event()
-
-    def loop(worker: _Worker) -> None:
-        while not stopped.is_set():
-            try:
-                place = waiting.get_nowait()
-            except queue.Empty:
-                return
-            # The key is taken first: a file that changes while it is graded is graded again.
-            key, start = _key(todo[place], course), time.perf_counter()
-            try:
-                row = worker.row(orders[place])
-            except Exception as error:
-                row = {"status": "failed", "note": f"the grader failed: {error}"}
-            empty = {
-                "chapter": "",
-                "number": None,
-                "note": "",
-                "points": 0,
-                "out_of": 0,
-                "exercises": [],
-                "seconds": round(time.perf_counter() - start, 2),
-                "peak_mib": 0.0,
-            }
-            done.put((place, key, empty | row))
-
-    threads = [threading.Thread(target=loop, args=(worker,), daemon=True) for worker in workers]
+    """Let processes grade, and yield each row with its place and the key of the file that was graded."""
+    # Every exercise has its time, and the kernels need theirs to start; this is for a grader that is stuck.
+    longest = 20 * limits["timeout"] + GRACE
+    folder, number = Path(tempfile.mkdtemp(prefix="grade-")), itertools.count()
+    events: queue.Queue = queue.Queue()
+    waiting = deque(range(len(todo)))
+    idle: list[_Grader] = []
+    busy: dict[_Grader, _Task] = {}
     try:
-        for thread in threads:
-            thread.start()
-        for _ in todo:
-            while True:
-                try:
-                    yield done.get(timeout=0.5)
-                    break
-                except queue.Empty:
-                    continue
+        while waiting or busy:
+            while waiting and len(busy) < jobs:
+                grader = idle.pop() if idle else _Grader(folder / str(next(number)), jobs, events)
+                # The key is taken first: a file that changes while it is graded is graded again.
+                task = _Task(waiting[0], _key(todo[waiting[0]], course))
+                if grader.child.send(orders[task.place]):
+                    busy[grader] = task
+                    waiting.popleft()
+                else:
+                    # It has died with nothing to do.
+                    grader.end()
+            try:
+                grader, row = events.get(timeout=0.5)
+            except queue.Empty:
+                for grader, task in busy.items():
+                    if time.perf_counter() - task.start > longest:
+                        grader.end()
+                continue
+            if grader not in busy:
+                continue
+            task = busy.pop(grader)
+            if row is None:
+                grader.end()
+                row = {"status": "died", "note": "its grader was killed"}
+            else:
+                idle.append(grader)
+            yield task.place, task.key, UNGRADED | {"seconds": round(time.perf_counter() - task.start, 2)} | row
     finally:
-        stopped.set()
-        for worker in workers:
-            worker.close()
+        for grader in (*idle, *busy):
+            grader.end(seconds=20)
         shutil.rmtree(folder, ignore_errors=True)
 
 

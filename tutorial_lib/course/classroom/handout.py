@@ -54,8 +54,8 @@ def student_notebook(chapter: Chapter, others: set[str]) -> str:
     exercises = {one.exercise for one in find_exercises(notebook)}
     cells = []
     for number, cell in enumerate(notebook["cells"]):
-        cell = {"cell_type": "raw", "id": f"cell-{number}", **cell, "source": "".join(cell["source"])}
-        cell["metadata"] = _kept(cell.get("metadata"))
+        cell = {"id": f"cell-{number}", **cell, "source": "".join(cell["source"])}
+        cell["metadata"] = {name: value for name, value in cell.get("metadata", {}).items() if name == "tags" and value}
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}
         elif cell["cell_type"] == "markdown":
@@ -74,19 +74,14 @@ def student_notebook(chapter: Chapter, others: set[str]) -> str:
         cells.append({**cell, "source": parts[0]})
         locked = {"nbgrader": {**_LOCKED, "grade_id": name}, "deletable": False, "editable": False}
         cells.append({**cell, "source": parts[1], "id": f"{cell['id'][:50]}-check", "metadata": locked})
-    about = notebook.get("metadata")
     kept = ("kernelspec", "language_info", "tutorial")
     made = {
         "cells": cells,
-        "metadata": {key: about[key] for key in kept if key in about} if isinstance(about, dict) else {},
+        "metadata": {name: value for name, value in notebook["metadata"].items() if name in kept},
         "nbformat": 4,
         "nbformat_minor": max(5, notebook.get("nbformat_minor", 5)),
     }
     return nbformat.writes(nbformat.from_dict(made)) + "\n"
-
-
-def _kept(metadata: dict | None) -> dict:
-    return {"tags": metadata["tags"]} if isinstance(metadata, dict) and metadata.get("tags") else {}
 
 
 def write_copy(chapters: list[Chapter], out: Path) -> None:

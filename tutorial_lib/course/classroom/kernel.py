@@ -4,6 +4,7 @@ It has its own session, its own folder (also as home and for temporary files), i
 environment, no GPU, and limits on time, memory, output, file size and processes.
 """
 
+import math
 import os
 import queue
 import secrets
@@ -12,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
@@ -22,7 +24,7 @@ import psutil
 
 from tutorial_lib.course.classroom.exchange import Asker, Gone
 from tutorial_lib.course.machine import PACKAGE
-from tutorial_lib.course.processes import Watch, end_family, end_strays, how_ended
+from tutorial_lib.course.processes import Watch, end_family, end_strays, how_ended, start
 
 
 @dataclass(frozen=True)
@@ -119,14 +121,10 @@ class Kernel:
             "--HistoryManager.hist_file=:memory:",
             "--IPKernelApp.capture_fd_output=False",
         ]
-        self.process = subprocess.Popen(
+        self.process = start(
             command,
+            environment=_environment(self.folder, limits),
             cwd=self.folder / "work",
-            env=_environment(self.folder, limits),
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
             pass_fds=[self.descriptor],
         )
         theirs.close()
@@ -134,21 +132,22 @@ class Kernel:
         self.client = BlockingKernelClient(connection_file=file, context=self.context)
         self.client.load_connection_file()
         self.client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
-        self.guard.deadline = time.monotonic() + START_SECONDS
-        reply = self.run(
-            f"{_MODULE}.prepare(descriptor={self.descriptor}, memory={int(limits.memory * 2**20)}, "
-            f"output={limits.output}, file_size={MAX_WRITTEN}, processes={_processes()})"
-        )
+        with self.within(START_SECONDS):
+            reply = self.run(
+                f"{_MODULE}.prepare(descriptor={self.descriptor}, memory={int(limits.memory * 2**20)}, "
+                f"output={limits.output}, file_size={MAX_WRITTEN}, processes={_processes()})"
+            )
         if reply["status"] != "ok":
             raise Ended(f"the kernel could not be made ready: {reply.get('ename')}: {reply.get('evalue')}")
 
-    @property
-    def deadline(self) -> float:
-        return self.guard.deadline
-
-    @deadline.setter
-    def deadline(self, value: float) -> None:
-        self.guard.deadline = value
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Inside, the kernel is ended when so many seconds have passed."""
+        self.guard.deadline = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self.guard.deadline = math.inf
 
     def send(self, source: str) -> str:
         return self.client.execute(source, silent=True, store_history=False, allow_stdin=False, stop_on_error=False)
@@ -157,9 +156,6 @@ class Kernel:
         while True:
             if self.guard.reason or self.process.poll() is not None:
                 raise Ended(self.why())
-            if time.monotonic() > self.deadline:
-                self.guard.end("timeout")
-                continue
             reply = self.reply(message, 0.2)
             if reply is not None:
                 return reply
@@ -184,7 +180,7 @@ class Kernel:
 
         def waiting() -> bool:
             # While it has something to say on the pipe, the kernel is still at work on what it was sent.
-            return time.monotonic() < self.deadline and not self.guard.reason and self.reply(message, 0) is None
+            return not self.guard.reason and self.reply(message, 0) is None
 
         asker = Asker(self.pipe, waiting)
         try:
@@ -204,7 +200,7 @@ class Kernel:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(0.3)
             if self.process.poll() is None and not self.guard.reason:
-                self.guard.end("timeout" if time.monotonic() > self.deadline else "the kernel gives no answer")
+                self.guard.end("the kernel gives no answer")
             raise Ended(self.why()) from None
         text = result.message
         if asker.raised and text.startswith("your code raised"):

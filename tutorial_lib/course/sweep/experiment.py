@@ -4,25 +4,21 @@ Every chapter ends its experiment in ``compare(run, methods, seeds, **fixed)``. 
 on are executed once, with ``compare`` replaced by a recorder: what comes out is ``run``, the methods and the fixed
 settings. From then on one run costs what ``run`` costs, and not a notebook.
 
-``python -m tutorial_lib.course.sweep.experiment`` is the process in which this happens. It takes orders, a line each,
-on its standard input and answers in JSON on its standard output; the cells' own output goes nowhere. When its input
-closes, whoever started it is gone, and it ends at once: also in the middle of a run. So whatever a chapter does (never
-ends, takes all memory, calls ``os._exit``), it does to this process alone; ``Experimenter`` is the line's other end.
+``python -m tutorial_lib.course.sweep.experiment`` is the process in which this happens
+(:mod:`tutorial_lib.course.processes`); the cells' own output goes nowhere. When whoever started it is gone, it ends at
+once: also in the middle of a run. So whatever a chapter does (never ends, takes all memory, calls ``os._exit``), it
+does to this process alone; ``Experimenter`` is the other end of the line.
 """
 
 import ast
 import base64
 import inspect
-import json
 import linecache
 import os
 import pickle
 import platform
-import queue
 import re
-import signal
 import sys
-import threading
 import time
 import traceback
 import types
@@ -33,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import tutorial_lib.lab as lab
+from tutorial_lib.course.processes import Parent
 from tutorial_lib.course.sweep.program import Program, as_python, calls_compare
 
 #: An experimenter that nobody has asked for so long ends.
@@ -230,37 +227,23 @@ def main() -> None:
     """Take orders and answer them until the other side is gone."""
     import faulthandler
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    orders: queue.Queue = queue.Queue()
-
-    def listen() -> None:
-        with suppress(OSError, ValueError):
-            for line in sys.stdin.buffer:
-                orders.put(pickle.loads(base64.b64decode(line)))
-        os._exit(4)
-
-    threading.Thread(target=listen, daemon=True).start()
+    parent = Parent(silent=True)
     loaded: dict[str, list[Call]] = {}
     memory = None
     while True:
         try:
-            order = orders.get(timeout=IDLE)
-        except queue.Empty:
+            # Pickled, so that a tuple arrives as a tuple.
+            order = pickle.loads(base64.b64decode(parent.receive(timeout=IDLE)))
+        except TimeoutError:
             os._exit(0)
-        answer: dict[str, Any] = {}
         if order["do"] == "load":
             start = time.perf_counter()
             try:
-                program = Program(**order["program"])
                 with suppress(OSError):
-                    os.chdir(program.folder)
-                    sys.path.insert(0, program.folder)
-                loaded[order["set"]] = load(program, order["parameters"])
-                calls = loaded[order["set"]]
+                    os.chdir(order["program"].folder)
+                    sys.path.insert(0, order["program"].folder)
+                loaded[order["set"]] = calls = load(order["program"], order["parameters"])
                 runs = list({id(call.run): None for call in calls})
                 answer = {
                     "calls": [call.describe() | {"which": runs.index(id(call.run))} for call in calls],
@@ -271,10 +254,8 @@ def main() -> None:
                 answer = {"error": describe_error(error)}
             answer["seconds"] = time.perf_counter() - start
         else:
-            answer = _run(loaded[order["set"]][order["call"]], order)
-            answer["full"] = memory.full()
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+            answer = _run(loaded[order["set"]][order["call"]], order) | {"full": memory.full()}
+        parent.send(answer)
 
 
 def _run(call: Call, order: dict) -> dict[str, Any]:

@@ -1,24 +1,12 @@
 """The other end of the line to an experiment's process (:mod:`tutorial_lib.course.sweep.experiment`)."""
 
 import base64
-import json
-import os
 import pickle
-import queue
 import re
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
-from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
-from tutorial_lib.course.machine import PACKAGE, THREADS
-from tutorial_lib.course.processes import (
-    end_tree,
-)
+from tutorial_lib.course.machine import THREADS, kernel_environment
+from tutorial_lib.course.processes import Child
 from tutorial_lib.course.sweep.program import Program
 
 #: Seconds for the cells that an experiment needs; with ``FAST=False`` some chapters choose their settings there.
@@ -43,32 +31,16 @@ class Experimenter:
 
     def __init__(self, program: Program, *, threads: int | None = None):
 
-        environment = dict(os.environ) | {"TUTORIAL_HEADLESS": "1", "MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+        environment = kernel_environment() | {"MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
         environment |= {name: str(threads) for name in THREADS} if threads else {}
         self.program, self.sets, self.full = program, {}, False
-        self.said = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tutorial_lib.course.sweep.experiment"],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.said,
-            start_new_session=True,
-        )
-        self.answers: queue.Queue = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        for line in self.process.stdout:
-            with suppress(ValueError):
-                self.answers.put(json.loads(line))
-        self.answers.put(None)
+        self.child = Child("tutorial_lib.course.sweep.experiment", environment=environment)
+        self.process = self.child.process
 
     @property
     def alive(self) -> bool:
         """Whether its process has not ended yet."""
-        return self.process.poll() is None
+        return self.child.alive
 
     def load(self, name: str, parameters: dict[str, Any]) -> dict:
         """Have the experiment loaded with these parameters, unless it is: its calls, versions and seconds.
@@ -77,9 +49,7 @@ class Experimenter:
             Stopped: if that fails.
         """
         if name not in self.sets:
-            answer = self._ask(
-                {"do": "load", "set": name, "program": asdict(self.program), "parameters": parameters}, LOADING
-            )
+            answer = self._ask({"do": "load", "set": name, "program": self.program, "parameters": parameters}, LOADING)
             if "error" in answer:
                 error = answer["error"]
                 places = re.findall(r'File "<[^>]*(code cell \d+)>", line (\d+)', error["traceback"])
@@ -100,38 +70,18 @@ class Experimenter:
         return answer
 
     def _ask(self, order: dict, timeout: float) -> dict:
+        # Pickled, so that a tuple arrives as a tuple.
+        self.child.send(base64.b64encode(pickle.dumps(order)).decode("ascii"))
         try:
-            # Pickled, so that a tuple arrives as a tuple.
-            self.process.stdin.write(base64.b64encode(pickle.dumps(order)) + b"\n")
-            self.process.stdin.flush()
-            answer = self.answers.get(timeout=timeout)
-        except queue.Empty:
+            answer = self.child.receive(timeout=timeout)
+        except TimeoutError as error:
             self.close()
-            raise Stopped("timeout", f"timed out: not done after {timeout:g} s") from None
-        except OSError:
-            answer = None
+            raise Stopped("timeout", str(error)) from None
         if answer is None:
-            self.process.wait()
-            raise Stopped("killed", self._death())
+            self.close()
+            raise Stopped("killed", f"its process died {self.child.ended()}\n{self.child.said(2000)}".rstrip())
         return answer
-
-    def _death(self) -> str:
-        code = self.process.returncode
-        how = f"exit status {code}" if code >= 0 else f"signal {-code}, {signal.Signals(-code).name}"
-        if -code == signal.SIGKILL:
-            how += "; the system does so when memory runs out"
-        self.said.seek(max(0, self.said.seek(0, os.SEEK_END) - 2000))
-        tail = self.said.read().decode("utf-8", "replace").strip()
-        self.close()
-        return f"killed its process ({how})" + (f"\n{tail}" if tail else "")
 
     def close(self) -> None:
         """End the process and all that it has started."""
-
-        end_tree(self.process.pid)
-        with suppress(OSError):
-            self.process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=10)
-        with suppress(OSError):
-            self.said.close()
+        self.child.end()
