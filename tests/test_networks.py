@@ -127,9 +127,9 @@ def test_odd_sizes_are_an_error_that_names_the_multiple(kind):
     network = small(kind, 2)
     with pytest.raises(ValueError, match=r"sizes of image must be multiples of 4, got \(8, 10\)"):
         network(torch.zeros(1, 1, 8, 10))
-    with pytest.raises(ValueError, match=r"image must be \(B, 1, H, W\), got \(1, 2, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"image must be floating-point \(B, 1, H, W\), got float32 \(1, 2, 8, 8\)"):
         network(torch.zeros(1, 2, 8, 8))
-    with pytest.raises(ValueError, match=r"image must be \(B, 1, H, W\)"):
+    with pytest.raises(ValueError, match=r"image must be floating-point \(B, 1, H, W\), got"):
         network(torch.zeros(1, 1, 8, 8, 8))
     assert DualVNet(filters=1).multiple == 16
 
@@ -137,16 +137,16 @@ def test_odd_sizes_are_an_error_that_names_the_multiple(kind):
 def test_network_bad_arguments():
     for network in (DualVNet, DualUNet):
         for options, message in (
-            ({"spatial_dims": 1}, "spatial_dims must be 2 or 3, got 1"),
+            ({"spatial_dims": 1}, "spatial_dims must be a whole number from 2 to 3, got 1"),
             ({"norm": "layer"}, "norm must be 'batch', 'instance', 'group' or None, got 'layer'"),
             ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
-            ({"out_channels": 0}, "out_channels must be at least 1"),
+            ({"out_channels": 0}, "out_channels must be a whole number of at least 1, got 0"),
         ):
             with pytest.raises(ValueError, match=message):
                 network(**options)
-    with pytest.raises(ValueError, match="convs must name at least one level"):
+    with pytest.raises(ValueError, match="convs must be a sequence of whole numbers, at least one, got "):
         DualVNet(convs=())
-    with pytest.raises(ValueError, match="filters must name at least one level"):
+    with pytest.raises(ValueError, match=r"filters.*\[1\] must be a whole number of at least 1, got 0"):
         DualUNet(filters=(4, 0))
 
 
@@ -335,12 +335,12 @@ def test_sliding_window_bad_input():
         return x
 
     for options, message in (
-        ({"window": (3, 3, 3)}, r"window must be a whole number above 0, or 2 of them, got \(3, 3, 3\)"),
-        ({"window": 0}, "window must be a whole number above 0"),
+        ({"window": (3, 3, 3)}, r"window must be one whole number, or 2 whole numbers, got \(3, 3, 3\)"),
+        ({"window": 0}, "window must be a whole number of at least 1, got 0"),
         ({"window": 4, "stride": 5}, r"stride must not exceed window \(4, 4\), .* got \(5, 5\)"),
-        ({"window": 4, "stride": 0}, "stride must be a whole number above 0"),
+        ({"window": 4, "stride": 0}, "stride must be a whole number of at least 1, got 0"),
         ({"window": 4, "blend": "mean"}, "blend must be 'uniform' or 'gaussian', got 'mean'"),
-        ({"window": 4, "batch_size": 0}, "batch_size must be at least 1"),
+        ({"window": 4, "batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
             sliding_window(same, volume, **options)
@@ -352,3 +352,58 @@ def test_sliding_window_bad_input():
         sliding_window(lambda x: x[:, :, ::2], volume, window=4)
     with pytest.raises(ValueError, match="model must return a tensor, .* got str"):
         sliding_window(lambda x: "mask", volume, window=4)
+
+
+# --- kinds of faults ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [tuple, list, np.array, torch.tensor, lambda v: np.array(v, ">i2")])
+def test_sizes_of_any_library(kind):
+    one = kind([1])[0]
+    vnet = DualVNet(one, one, spatial_dims=kind([2])[0], filters=kind([4])[0], convs=kind([1, 2]), dropout=kind([0])[0])
+    assert vnet(torch.zeros(1, 1, 4, 4)).logits.shape == (1, 1, 4, 4) and vnet.multiple == 2
+    unet = DualUNet(one, filters=kind([4, 8]), norm=None, dropout=np.float32(0.5))
+    assert unet(torch.zeros(1, 1, 4, 4)).sdf.shape == (1, 1, 4, 4)
+    volume = torch.randn(1, 1, 7, 6, generator=seeded())
+    expected = sliding_window(lambda x: 2 * x, volume, window=(4, 3), stride=(2, 3))
+    found = sliding_window(lambda x: 2 * x, volume, window=kind([4, 3]), stride=kind([2, 3]), batch_size=one)
+    assert torch.equal(found, expected)
+    found = sliding_window(lambda x: 2 * x, volume, window=kind([8])[0], pad_value=np.float32(0))
+    torch.testing.assert_close(found, 2 * volume)
+
+
+ZEROS = torch.zeros(1, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: DualUNet(filters=16), r"filters, channels of each level such as .*, must be a sequence .*, got 16"),
+        (lambda: DualUNet(filters="16"), r"filters.* must be a sequence of whole numbers, .*, got '16'"),
+        (lambda: DualUNet(filters=(16.0, 32)), r"filters.*\[0\] must be a whole number of at least 1, got 16.0"),
+        (lambda: DualVNet(filters=(16, 32)), r"filters must be a whole number of at least 1, got \(16, 32\)"),
+        (lambda: DualVNet(convs=3), "convs must be a sequence of whole numbers, at least one, got 3"),
+        (lambda: DualVNet(in_channels=True), "in_channels must be a whole number of at least 1, got True"),
+        (lambda: DualUNet(dropout="0.5"), r"dropout must be a number, in \[0, 1\), got '0.5'"),
+        (
+            lambda: DualUNet()(ZEROS.numpy()),
+            r"image must be a tensor, floating-point \(B, 1, H, W\), got float32 array",
+        ),
+        (lambda: DualUNet()(ZEROS.long()), r"image must be floating-point \(B, 1, H, W\), got int64"),
+        (lambda: sliding_window(abs, ZEROS.numpy(), window=4), "volume must be a tensor, floating-point"),
+        (lambda: sliding_window(abs, ZEROS, window=4.0), "window must be a whole number of at least 1, got 4.0"),
+        (lambda: sliding_window(abs, ZEROS, window="44"), "window must be one whole number, or 2 whole .*, got '44'"),
+    ],
+)
+def test_what_networks_and_windows_are_not_made_of(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_each_network_is_a_file_and_imports_as_before():
+    from tutorial_lib import networks
+    from tutorial_lib.networks import unet, vnet, windows
+
+    assert networks.__all__ == ["DualOutput", "DualUNet", "DualVNet", "sliding_window"]
+    assert networks.DualUNet is unet.DualUNet and networks.DualVNet is vnet.DualVNet
+    assert networks.sliding_window is windows.sliding_window

@@ -1,0 +1,21 @@
+"""Small segmentation networks with two heads, in 2-D and 3-D, and inference on volumes larger than a crop.
+
+Both networks return :class:`DualOutput` ``(logits, sdf)``: the scores of a segmentation, and a signed distance in
+[-1, 1], negative inside. A method that needs one head ignores the other.
+
+==========  ===================  ===========================================  ==========================  =============
+file        network              joins encoder and decoder by                 parameters as by default    multiples of
+==========  ===================  ===========================================  ==========================  =============
+vnet.py     :class:`DualVNet`    addition, five levels (DTC's network)        9,448,866 (3-D)             16
+unet.py     :class:`DualUNet`    concatenation, three levels (for a laptop)   116,770 (2-D)               4
+==========  ===================  ===========================================  ==========================  =============
+
+``windows.py`` has :func:`sliding_window`; ``blocks.py`` what the networks are built of.
+"""
+
+from .blocks import DualOutput
+from .unet import DualUNet
+from .vnet import DualVNet
+from .windows import sliding_window
+
+__all__ = ["DualOutput", "DualUNet", "DualVNet", "sliding_window"]
