@@ -495,6 +495,7 @@ def table(course) -> dict[str, dict]:
     return {row["student"]: row for row in csv.DictReader(data.decode("utf-8-sig").splitlines())}
 
 
+@pytest.mark.alone
 def test_the_neighbours_of_hostile_notebooks_get_their_points(graded):
     rows = table(graded)
     assert len(rows) == len(graded.before)
@@ -504,6 +505,7 @@ def test_the_neighbours_of_hostile_notebooks_get_their_points(graded):
     assert float(rows["a_good"]["seconds"]) > 0.1 and 30 < float(rows["a_good"]["peak_mib"]) < 1000
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("name", "status", "points", "hint"),
     [
@@ -536,6 +538,7 @@ def test_whatever_a_notebook_does_costs_its_own_row_only(graded, name, status, p
     assert hint in row["hints"]
 
 
+@pytest.mark.alone
 def test_printing_and_hoarding_are_cut_and_what_is_right_stays_right(graded):
     rows = table(graded)
     # The function stood before the cell printed a gigabyte, and is right.
@@ -546,6 +549,7 @@ def test_printing_and_hoarding_are_cut_and_what_is_right_stays_right(graded):
     assert written < 200_000 and len(graded.first.stdout) < 10_000
 
 
+@pytest.mark.alone
 def test_stubs_hints_and_formulas(graded):
     rows = table(graded)
     assert (rows["untouched"]["points"], rows["untouched"]["exercises"]) == ("0", "pairing todo; double todo")
@@ -555,6 +559,7 @@ def test_stubs_hints_and_formulas(graded):
     assert _cell("@x").startswith("'") and _cell(" +1").startswith("'") and _cell(-1.5) == -1.5
 
 
+@pytest.mark.alone
 def test_nothing_of_a_student_is_changed_and_nobody_is_left_behind(graded):
     assert tree(graded.klass) == graded.before
     own = str(graded.package)
@@ -564,6 +569,7 @@ def test_nothing_of_a_student_is_changed_and_nobody_is_left_behind(graded):
         assert "/grade-" not in place or own not in (process.info["environ"] or {}).get("PYTHONPATH", ""), process
 
 
+@pytest.mark.alone
 def test_only_what_has_changed_is_graded_again(graded):
     again = graded.grade()
     assert f"{len(graded.before)} unchanged since they were graded" in again.stdout and "1/" not in again.stdout
@@ -580,6 +586,7 @@ def test_only_what_has_changed_is_graded_again(graded):
     }
 
 
+@pytest.mark.alone
 def test_a_grading_that_is_killed_goes_on_where_it_was(course):
     course.chapter("01_small", SETUP, PAIRING, DOUBLE)
     (course.root / "class").mkdir()

@@ -400,6 +400,7 @@ def table_of(course, name: str) -> pd.DataFrame:
     return pd.read_parquet(course.root / "runs" / "sweeps" / name / "table.parquet")
 
 
+@pytest.mark.alone
 def test_every_way_a_run_can_fail_costs_only_its_row(course):
     run = RUN.replace("time.sleep(600)", "time.sleep(600)  # ends by --timeout")
     experiment = EXPERIMENT.replace('"raises"', '"raises", "exits", "hangs", "wrong"')

@@ -180,9 +180,10 @@ def scores_of(result: Any) -> dict[str, Any]:
         raise TypeError(f"run must return a dict of scores, got {type(result).__name__}")
     scores = {}
     for name, value in result.items():
-        if hasattr(value, "item") and getattr(value, "size", None) == 1 or type(value).__name__ == "Tensor":
-            value = value.item()
-        elif hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        # Not of every library: a tensor's size is a method, a pandas Series of one value has one dimension.
+        if hasattr(value, "item") and (
+            type(value).__name__ == "Tensor" or getattr(value, "size", None) == 1 or getattr(value, "ndim", None) == 0
+        ):
             value = value.item()
         if not (value is None or isinstance(value, bool | int | float | str)):
             raise TypeError(f"score {name!r} must be a number or a text, got {type(value).__name__}")
