@@ -1155,16 +1155,34 @@ def test_training_a_compiled_model_perturbs_or_says_so(compiles, way, method, sp
     assert not hooks(model)
 
 
-def test_the_perturbation_alone_is_a_fair_wish():
-    """Where nothing was compiled, a body that does not call the model is no mistake."""
-    model, (tokens, target) = Text(), batch()
-    before = torch._dynamo.utils.counters["frames"].pop("total", 0)
-    try:
-        with attack(model, "words", closure_of(model, tokens, target), epsilon=1.0) as r:
-            pass
-        assert r[0].shape == (5, 7, 6)
-    finally:
-        torch._dynamo.utils.counters["frames"]["total"] = before
+@pytest.mark.parametrize("others", [False, True])
+def test_the_perturbation_alone_is_a_fair_wish(compiles, monkeypatch, recwarn, others):
+    """A body that does not call a model that was not compiled is no mistake."""
+    model, (tokens, target) = Plain(), batch()
+    if others:
+        assert len(compiled(Plain(), "wrapped")(tokens)) == 5
+    else:
+        monkeypatch.setattr("tutorial_lib._kernels.hooks.has_compiled", lambda: False)
+    with attack(model, "words", closure_of(model, tokens, target), epsilon=1.0) as r:
+        pass
+    assert r[0].shape == (5, 7, 6)
+    # But a compiled function could have called it.
+    found = [str(warning.message) for warning in recwarn.list if "nothing was attacked" in str(warning.message)]
+    assert len(found) == others and all("torch.compile" in message for message in found)
+
+
+@pytest.mark.parametrize("evaluate", [torch.no_grad, torch.enable_grad])
+@pytest.mark.parametrize("part", [False, True])
+def test_a_part_of_a_compiled_model(compiles, evaluate, part):
+    """Whichever of the two was compiled, and though the attack itself ran uncompiled."""
+    model, (tokens, target) = nn.Sequential(Plain(), nn.Tanh()).eval(), batch()
+    call = compiled(model, "wrapped")
+    with evaluate():
+        clean = call(tokens)
+    attacked, layer = (model[0], "words") if part else (model, "0.words")
+    with pytest.raises(RuntimeError, match="nothing was attacked.*torch.compile"), evaluate():
+        with attack(attacked, layer, lambda: F.cross_entropy(model(tokens), target), epsilon=3.0):
+            assert torch.equal(call(tokens), clean)
 
 
 class Plain(nn.Module):

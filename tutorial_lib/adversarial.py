@@ -61,7 +61,8 @@ class _Method:
     def __init__(
         self, model, embedding, *, epsilon, space, norm, ball, batch_dim, padding_idx, same_dropout, unbounded=False
     ):
-        self.model, self.module, self.name = model, *_find(model, embedding)
+        self.model = model
+        self.module, self.name = _find(model, embedding)
         epsilon = check.number(epsilon, "epsilon", low=0, finite=not unbounded)
         self.space = check.choice(space, "space", ("activation", "weight"))
         norm = check.choice(
@@ -90,6 +91,7 @@ class _Method:
 
     def _passes(self, mask: Mask, scaler=None) -> Passes:
         masks = _masks(mask)
+        place: Activations | Weight
         if self.space == "activation":
             place = Activations(self.model, self.module, self.name, self.padding_idx, masks)
         elif masks:
@@ -515,7 +517,8 @@ class VAT(_Method):
         for value in place.values:
             source = draw(value.device)
             noise.append(torch.empty_like(value, device=source.device).normal_(generator=source).to(value.device))
-        directions, sound = self._ball.uphill(noise, place.keep, 1.0), True
+        directions = self._ball.uphill(noise, place.keep, 1.0) or []
+        sound = True
         for _ in range(self.steps):
             logits = self._logits(passes.run(closure, [self.xi * d for d in directions], alone=True))
             gradients = passes.backward(_kl(target, logits, multilabel=self.multilabel), 0.0)
@@ -591,14 +594,15 @@ def attack(
             batch_dim=batch_dim,
             padding_idx=padding_idx,
         )
-    passes, values = method._passes(mask), None
+    passes = method._passes(mask)
+    values: list[Tensor] | None = None
     with torch.enable_grad(), passes.opened(gradients=False):
         for _ in range(method.steps):
             values = method._ascend(passes, passes.step(closure, values, 0.0), method._alpha(), start=values)
             if values is None:
                 raise FloatingPointError("the loss of the attack, or its gradient, is not finite")
-    with passes.place.held(values):
-        yield tuple(values)
+    with passes.place.held(values or []):  # type: ignore[union-attr]
+        yield tuple(values or ())
 
 
 def _kl(target: Tensor, logits: Tensor, *, multilabel: bool) -> Tensor:
@@ -637,7 +641,7 @@ def _find(model: nn.Module, embedding: nn.Module | str | None) -> tuple[nn.Modul
     """The layer, None for the model's input; and what to call it in a message."""
     modules = check.modules(model, "model")
     if embedding is None and hasattr(model, "get_input_embeddings"):
-        embedding = model.get_input_embeddings()
+        embedding = model.get_input_embeddings()  # type: ignore[operator]
     if isinstance(embedding, nn.Module):
         for name, module in modules.items():
             if module is embedding:

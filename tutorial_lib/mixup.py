@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _arguments as check
-from ._kernels.hooks import COMPILED, attached, has_compiled, owners
+from ._kernels.hooks import COMPILED, attached, has_compiled, is_compiled, owners, unseen
 
 __all__ = ["Draw", "FlowMix", "Mixed", "Mixing", "flow_loss", "flow_mixup", "manifold_mixup", "mixup"]
 
@@ -39,7 +39,7 @@ class Mixed(NamedTuple):
     inputs: Tensor
     targets: Tensor
     lam: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]
 
 
 def mixup(
@@ -102,7 +102,7 @@ def _draw(
     device = "cpu" if generator is None else generator.device
     # torch's Beta takes no generator, and a ratio of two Gamma draws is 0/0 for small alpha. NumPy's Beta is sound
     # there. Its seed comes from torch, so that the generator (or torch.manual_seed) decides everything.
-    seed = torch.randint(2**63 - 1, (), generator=generator, device=device).item()
+    seed = int(torch.randint(2**63 - 1, (), generator=generator, device=device))
     index = torch.randperm(batch, generator=generator, device=device).to(values.device)
     if alpha == 0:
         lam = np.ones(batch if per_sample else ())
@@ -279,11 +279,12 @@ def _tell_flow_sum(logits: Tensor) -> None:
     """Find the latest mixing that the logits come from, and tell it that their loss is summed over the flows."""
     nodes, seen = [logits.grad_fn], set()
     for node in nodes:  # breadth first: the list grows as it is read
-        if hasattr(node, "flow_sum"):
-            node.flow_sum.done = True
-            return
-        if node is None or node in seen or isinstance(node, _AddFlow._backward_cls):
+        if node is None or node in seen:
             continue
+        if isinstance(node, _AddFlow._backward_cls):
+            if hasattr(node, "flow_sum"):
+                node.flow_sum.done = True
+            return
         seen.add(node)
         nodes += [before for before, _ in node.next_functions]
 
@@ -293,7 +294,7 @@ class Draw(NamedTuple):
 
     layer: str
     lam: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]
 
 
 class Mixing:
@@ -318,7 +319,8 @@ class Mixing:
         self._model, self._sites = model, _check_layers(model, layers)
         self._alpha, self._generator = check.number(alpha, "alpha", low=0), check.generator(generator)
         self._keep_original, self._draw_one = keep_original, draw_one
-        self._waiting: list[str] | None = None  # layers still to be mixed in this pass; None before the first
+        self._passes = 0  # forward passes that were seen
+        self._waiting: list[str] = []  # layers still to be mixed in this pass
         self._unseen: set[str] = set()  # layers that a pass in training mode has still to reach, drawn or not
         self._training = self._running = False
         self._flow_sum = _FlowSum()
@@ -387,11 +389,12 @@ class Mixing:
         sites = [(site, "after", self._reach(name)) for name, site in self._sites.items() if name]
         with attached(self, (self._model, "before", self._begin), (self._model, "finally", self._end), *sites):
             yield self
-            if self._waiting is None and self._model.training and has_compiled():
-                raise RuntimeError(f"no forward pass of the model was seen: nothing was mixed{COMPILED}")
+            if not self._passes and self._model.training:
+                unseen(self._model, "no forward pass of the model was seen: nothing was mixed")
 
     def _begin(self, model: nn.Module, args: tuple) -> tuple | None:
-        self._waiting, self._running, self._training, self.draws = [], True, model.training, []
+        self._passes, self._running, self._training = self._passes + 1, True, model.training
+        self._waiting, self.draws = [], []
         if not model.training:
             return None
         names, self._unseen, self._flow_sum = list(self._sites), set(self._sites), _FlowSum()
@@ -438,16 +441,16 @@ class Mixing:
             return _mix(values, lam, index)
         both = _AddFlow.apply(values, lam, index)
         if both.grad_fn is not None:
-            both.grad_fn.flow_sum = self._flow_sum
+            both.grad_fn.flow_sum = self._flow_sum  # the context that its backward gets
         return both
 
     def _check_pass(self) -> None:
-        if self._waiting is None:
+        if not self._passes:
             raise RuntimeError(f"targets() was called before a forward pass of the model{COMPILED}")
         if self._waiting:
             missing = check.listed(self._waiting)
             raise RuntimeError(f"the latest forward pass did not reach {missing}, which was to be mixed{COMPILED}")
-        if self._training != self._model.training and has_compiled():
+        if self._training != self._model.training and is_compiled(self._model):
             mode = "training mode" if self._training else "eval()"
             raise RuntimeError(f"the latest forward pass that was seen was in {mode}, and the model is not{COMPILED}")
 

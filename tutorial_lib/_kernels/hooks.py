@@ -6,7 +6,9 @@ perturbed. Here a copy is a plain model: a hooked layer leaves the hooks out of 
 copied hook does nothing.
 """
 
+import gc
 import sys
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -119,17 +121,40 @@ def plain_copy(weight: nn.Parameter, twin: nn.Parameter) -> Iterator[None]:
             memo[id(weight)] = type(twin).__deepcopy__(twin, memo)
         return memo[id(weight)]
 
-    weight.__deepcopy__, weight.__reduce_ex__ = deepcopy, twin.__reduce_ex__
+    own = {"__deepcopy__": deepcopy, "__reduce_ex__": twin.__reduce_ex__}
+    vars(weight).update(own)
     try:
         yield
     finally:
-        del weight.__deepcopy__, weight.__reduce_ex__
+        for name in own:
+            del vars(weight)[name]
 
 
 def has_compiled() -> bool:
     """Whether ``torch.compile`` has compiled anything in this process."""
     dynamo = sys.modules.get("torch._dynamo.utils")
     return dynamo is not None and dynamo.counters["frames"]["total"] > 0
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether ``torch.compile`` was given the model, a part of it, or what it is a part of. Slow: it looks far."""
+    if not has_compiled():
+        return False
+    parts, wrapper = set(model.modules()), sys.modules["torch._dynamo.eval_frame"].OptimizedModule
+    modules = (each for each in gc.get_objects() if issubclass(type(each), nn.Module))
+    compiled = (each for each in modules if type(each) is wrapper or vars(each).get("_compiled_call_impl"))
+    return any(not parts.isdisjoint(each.modules()) for each in compiled)
+
+
+def unseen(model: nn.Module, message: str) -> None:
+    """A body has ended without a call of a hook: an error if the model is compiled.
+
+    If it is not, the body may not have called it, which is no mistake; but a compiled function may have.
+    """
+    if is_compiled(model):
+        raise RuntimeError(message + COMPILED)
+    if has_compiled():
+        warnings.warn(message + COMPILED, stacklevel=5)
 
 
 def lies_in_encoder(model: nn.Module, module: nn.Module | None) -> bool:

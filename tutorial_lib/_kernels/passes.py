@@ -107,16 +107,16 @@ class Ball:
         noise = [torch.empty_like(value, device=generator.device) for value in zeros]
         noise = [own.uniform_(-1, 1, generator=generator).to(value.device) for own, value in zip(noise, zeros)]
         # Counted in the mask, which is small: the norm of ones is the square root of their number.
-        keep = [
+        masks = [
             v.new_ones(v.shape if v.ndim == 1 else (*v.shape[:-1], 1))
             if mask is None
             else mask.to(v.dtype).expand(*v.shape[:-1], mask.shape[-1])
             for v, mask in zip(zeros, keep)
         ]
         if self.kind == "linf":
-            return [value.mul_(size * mask) for value, mask in zip(noise, keep)]
-        counts = self._sizes([mask * math.sqrt(v.shape[-1] / mask.shape[-1]) for v, mask in zip(zeros, keep)])
-        return [value.mul_(size * mask / _positive(n)) for value, mask, n in zip(noise, keep, counts)]
+            return [value.mul_(size * mask) for value, mask in zip(noise, masks)]
+        counts = self._sizes([mask * math.sqrt(v.shape[-1] / mask.shape[-1]) for v, mask in zip(zeros, masks)])
+        return [value.mul_(size * mask / _positive(n)) for value, mask, n in zip(noise, masks, counts)]
 
     def _sizes(self, values: list[Tensor], order: float = 2.0) -> list[Tensor]:
         """One norm a sample, with the dimensions of the values so that it broadcasts; or the same number for all."""
@@ -179,6 +179,8 @@ class Activations:
         self.fixed = False  # the perturbation is there to stay, and nothing will be differentiated for it
         self.start: Callable | None = None  # makes the perturbation of the first pass, if it is not 0
         self.values: list[Tensor] = []  # the perturbation of this pass, a tensor a call
+        self.leaves: list[Tensor] = []  # what its gradient is asked for where it stands alone
+        self.found: dict[int, Tensor] = {}  # its gradient where it does not
         self.keep: list[Tensor | None] = []
 
     @contextmanager
@@ -199,12 +201,9 @@ class Activations:
         with self.attached():
             self.begin(values, alone=False)
             yield
-            # Without compiled code the body has not called the model, and wanted the perturbation alone.
-            if not self.calls and hooks.has_compiled():
-                raise RuntimeError(
-                    f"no pass inside attack called {self.name}: nothing was attacked, and what was measured is the "
-                    f"model as it is{hooks.COMPILED}"
-                )
+            if not self.calls:
+                missing = f"no pass inside attack called {self.name}: nothing was attacked"
+                hooks.unseen(self.model, f"{missing}, and what was measured is the model as it is")
 
     def end(self) -> None:
         if not self.calls:
@@ -301,9 +300,13 @@ class Weight:
     """Adds a perturbation to the weight of a layer, and puts the weight back bit for bit."""
 
     def __init__(self, weight: nn.Parameter, padding_idx: int | None):
-        self.weight, self.start, self.keep = weight, None, [None]
+        self.weight = weight
+        self.start: Callable | None = None
+        self.values: list[Tensor] = []
+        self.keep: list[Tensor | None] = [None]
         if padding_idx is not None:
-            self.keep = [(torch.arange(len(weight), device=weight.device) != padding_idx).unsqueeze(-1)]
+            rows = torch.arange(len(weight), device=weight.device)
+            self.keep = [(rows != padding_idx).unsqueeze(-1)]  # (V,) -> (V, 1)
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -323,13 +326,15 @@ class Weight:
                 weight.grad = old
 
     def begin(self, values: list[Tensor] | None, *, alone: bool) -> None:
-        self.alone, self.values = alone, values
+        self.alone = alone
         if values is None:
             dtype = torch.promote_types(self.backup.dtype, torch.float32)
             self.values = [torch.zeros((), dtype=dtype, device=self.backup.device).expand(self.backup.shape)]
             if self.start is None:
                 return
             self.values = self.start(self.values, self.keep)
+        else:
+            self.values = values
         torch.add(self.backup, self.values[0], out=self.weight.detach())
 
     def end(self) -> None:
@@ -342,7 +347,7 @@ class Weight:
             loss.backward()
             return [self.weight.grad]
         # Not .grad: it also holds what came before.
-        found = []
+        found: list[Tensor | None] = []
         hook = self.weight.register_hook(found.append)
         try:
             loss.backward()
@@ -413,12 +418,12 @@ class Passes:
         """The perturbation's gradient, None if the loss is not finite; with a weight also added to every ``.grad``."""
         # Scaled also where only the direction counts: half precision would round its gradients to 0.
         total = loss if weight in (0, 1) else weight * loss
-        gradients = self.place.differentiate(total if self.scaler is None else self.scaler.scale(total))
-        if all(gradient is None for gradient in gradients):
+        found = self.place.differentiate(total if self.scaler is None else self.scaler.scale(total))
+        if all(gradient is None for gradient in found):
             raise RuntimeError("the loss does not depend on the embedding: it has no direction to be perturbed in")
         if not finite(loss):
             return None
-        gradients = [torch.zeros_like(v) if g is None else g for v, g in zip(self.place.values, gradients)]
+        gradients = [torch.zeros_like(v) if g is None else g for v, g in zip(self.place.values, found)]
         gradients = [g.to_dense() if g.layout != torch.strided else g for g in gradients]
         return [g.to(torch.promote_types(g.dtype, torch.float32)) for g in gradients]
 
