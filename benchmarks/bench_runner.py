@@ -62,7 +62,7 @@ def main(repeats: int = 3) -> None:
         (folder / "notebooks").mkdir()
         make_notebook(folder / "notebooks" / "01_chapter.ipynb")
         bare = ["-m", "papermill", "notebooks/01_chapter.ipynb", "out.ipynb"]
-        ours = ["-m", "tutorial_lib.course.cli", "run", "--fresh"]
+        ours = ["-m", "tutorial_lib.course.cli", "run", "--fresh", "--jobs", "1"]
         times: dict[str, list[tuple[float, float]]] = {"papermill": [], "tutorial": []}
         for _ in range(repeats):
             times["papermill"].append(seconds(bare, folder))

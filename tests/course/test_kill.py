@@ -64,7 +64,7 @@ def run_and_kill(course, *, begun: int, after: float) -> None:
 
     The moment falls between two chapters, into a kernel's start, or into a write.
     """
-    process = course.start("run", stdout=None, stderr=None)
+    process = course.start("run", "--jobs", "1", stdout=None, stderr=None)
     wait_for(lambda: process.poll() is not None or len(log(course)) >= begun)
     time.sleep(after)
     process.kill()
@@ -91,7 +91,7 @@ def test_killing_the_runner_at_random_points_loses_nothing(course):
         whole(course)
         assert finished.items() <= stored(course).items()
     finished, runs = stored(course), len(log(course))
-    last = course.tutorial("run")
+    last = course.tutorial("run", "--jobs", "1")
     assert last.returncode == 0, last.stderr
     assert {name: chapter["status"] for name, chapter in course.chapters().items()} == {
         name: "cached" if name in finished else "ok" for name in names
@@ -107,7 +107,7 @@ def test_ctrl_c_keeps_what_is_done_and_a_dead_worker_is_a_failed_chapter(course)
     logging_chapter(course, "00_a", 0)
     logging_chapter(course, "01_b", 600)
     logging_chapter(course, "02_c", 600)
-    process = course.start("run")
+    process = course.start("run", "--jobs", "1")
     wait_for(lambda: len(log(course)) == 2)
     # The worker of 01_b is killed outright: its chapter has failed, its kernel does not live on, the run goes on.
     kernel = psutil.Process(log(course)[1][1])
@@ -144,7 +144,7 @@ def test_a_full_disk_is_said_and_finished_chapters_stay(course):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
-    done = course.tutorial("run", preexec_fn=limit)
+    done = course.tutorial("run", "--jobs", "1", preexec_fn=limit)
     assert done.returncode == 1
     assert "could not store chapter 01_big" in done.stderr and "make room, then tutorial run" in done.stderr
     assert "Traceback" not in done.stderr and done.stderr.count("\n") == 1

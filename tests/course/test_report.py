@@ -127,8 +127,8 @@ def test_the_report_says_it_all_in_words(tmp_path):
     for words in (
         "✓ ok",
         "↺ cached",
-        "▲ supported",
-        "▼ refuted",
+        "✔ supported",
+        "✘ refuted",
         "○ open",
         "+0.5000 [+0.2500, +0.7500]",
         "2.5 s",

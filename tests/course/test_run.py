@@ -121,7 +121,7 @@ def test_claims_are_collected(ran):
     assert claims[1]["seeds"] == [0, 1, 2] and claims[2]["effect"] is None
     table = ran.tutorial("claims")
     assert table.returncode == 0
-    assert "01_good" in table.stdout and "+0.0310 [+0.0100, +0.0500]  5" in table.stdout and "▼ refuted" in table.stdout
+    assert "01_good" in table.stdout and "+0.0310 [+0.0100, +0.0500]  5" in table.stdout and "✘ refuted" in table.stdout
     assert "1 supported, 1 refuted, 1 open" in table.stdout and "1 supported, 1 refuted, 1 open" in ran.first.stdout
 
 

@@ -6,7 +6,6 @@ needs is missing); 2 the request cannot be met, and nothing was written; 130 int
 
 import argparse
 import os
-import shutil
 import sys
 import textwrap
 from importlib import import_module
@@ -20,23 +19,24 @@ from tutorial_lib.course.catalogue import (
     read_chapter,
     select,
 )
-from tutorial_lib.course.command import Terminated, positive, terminated_like_interrupted, whole_number
+from tutorial_lib.course.command import Terminated, jobs, positive, table, terminated_like_interrupted
 
-#: Commands that live in modules of their own: the function ``NAME(options)`` does it, ``add_NAME(parser)`` declares
-#: what it takes.
-_ELSEWHERE = {
-    "sweep": "run a chapter's experiment over a grid of settings and seeds, here or on a cluster",
-    "colab": "point every Colab badge and set-up line to a fork, or back",
-    "student": "make a clean copy of the course to hand out: no outputs, no solutions",
-    "grade": "grade students' notebooks into one table",
-    "map": "for maintainers: write the README's map and picture from the last run",
-}
-_MODULES = {
-    "sweep": "sweep.grid",
-    "colab": "front.colab",
-    "student": "classroom.handout",
-    "grade": "classroom.grades",
-    "map": "front.readme",
+#: Commands that live in a wing: the module, its function that does the work (``add_NAME(parser)`` declares what the
+#: command takes), and what it is for.
+_WINGS = {
+    "sweep": (
+        "sweep.grid",
+        "sweep",
+        "run a chapter's experiment over a grid of settings and seeds, here or on a cluster",
+    ),
+    "colab": ("front.colab", "colab", "point every Colab badge and set-up line to a fork, or back"),
+    "student": (
+        "classroom.handout",
+        "student",
+        "make a clean copy of the course to hand out: no outputs, no solutions",
+    ),
+    "grade": ("classroom.grades", "grade", "grade students' notebooks into one table"),
+    "map": ("front.readme", "write_map", "for maintainers: write the README's map and picture from the last run"),
 }
 
 
@@ -102,7 +102,12 @@ def _parser() -> argparse.ArgumentParser:
             help="01, 1, 01_mixup, mixup, or a notebook's path; all if none is named",
         )
         sub.add_argument(
-            "--jobs", metavar="N", type=whole_number, default=1, help="chapters at a time; they share the threads"
+            "--jobs",
+            metavar="N",
+            type=jobs,
+            default=None,
+            help="chapters at a time; they share the cores (default: auto, as many as there are cores, one thread "
+            "each, the longest first; on a GPU one)",
         )
         sub.add_argument(
             "--timeout", metavar="S", type=positive, default=1800.0, help="seconds for one chapter (default: 1800)"
@@ -126,10 +131,10 @@ def _parser() -> argparse.ArgumentParser:
     out(command("doctor", _doctor, "look at the environment: what is there, what is missing, how to get it"))
     command("lab", _lab, "open JupyterLab on the first chapter")
     running(command("refresh", _refresh, "for maintainers: run chapters and their solutions, and save them in place"))
-    for name, text in _ELSEWHERE.items():
+    for name, (place, function, text) in _WINGS.items():
         # Each of these modules knows its own arguments and work; all are light to import.
-        module = import_module(f"tutorial_lib.course.{_MODULES[name]}")
-        getattr(module, f"add_{name}")(command(name, getattr(module, name), text))
+        module = import_module(f"tutorial_lib.course.{place}")
+        getattr(module, f"add_{name}")(command(name, getattr(module, function), text))
     return parser
 
 
@@ -161,14 +166,15 @@ def _list(options) -> int:
             status = "changed"
         time = duration(record["seconds"]) if "seconds" in record else "–"
         rows.append((chapter.name, chapter.question or chapter.title, time, f"{SYMBOLS.get(status, '·')} {status}"))
-    _table(("chapter", "question", "time", "status"), rows, stretch=1)
+    print(table(("chapter", "question", "time", "status"), rows, stretch=1))
     return 0
 
 
 def _claims(options) -> int:
     from tutorial_lib.course.files import read_json
     from tutorial_lib.course.progress import all_claims, headline
-    from tutorial_lib.course.run.report import VERDICTS, count_seeds, interval
+    from tutorial_lib.course.run.report import count_seeds, interval
+    from tutorial_lib.lab.claims import VERDICTS
 
     summary = read_json(_out(options) / "summary.json")
     if summary is None or summary.get("schema") != 1:
@@ -183,7 +189,7 @@ def _claims(options) -> int:
         )
         for claim in all_claims(summary)
     ]
-    _table(("chapter", "claim", "effect [95 % interval]", "seeds", "verdict"), rows, stretch=1)
+    print(table(("chapter", "claim", "effect [95 % interval]", "seeds", "verdict"), rows, stretch=1))
     print(headline(summary))
     return 0
 
@@ -293,20 +299,6 @@ def _readable(notebooks: Path) -> list:
             # Not asked for: `tutorial list` shows it.
             continue
     return chapters
-
-
-def _table(head: tuple, rows: list[tuple], *, stretch: int) -> None:
-    """Print a table; on a terminal the column ``stretch`` is wrapped so that a row fits."""
-    columns = list(zip(head, *rows))
-    widths = [max(map(len, column)) for column in columns]
-    if sys.stdout.isatty():
-        room = shutil.get_terminal_size().columns - sum(widths) + widths[stretch] - 2 * len(widths)
-        widths[stretch] = max(20, min(widths[stretch], room))
-    for row in (head, *rows):
-        lines = textwrap.wrap(row[stretch], widths[stretch]) or [""]
-        for number, line in enumerate(lines):
-            cells = [line if index == stretch else cell if number == 0 else "" for index, cell in enumerate(row)]
-            print("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths)).rstrip())
 
 
 if __name__ == "__main__":

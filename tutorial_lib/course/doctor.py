@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tutorial_lib.course.catalogue import CourseError, chapter_files, find_notebooks, read_chapter
-from tutorial_lib.course.machine import cores
+from tutorial_lib.course.command import fitted, line_width
+from tutorial_lib.course.machine import cores, kernel_manager
 
 INSTALL = 'pip install -e ".[course]" in the course\'s folder'
 ROOM = 2**30
@@ -32,12 +33,21 @@ def examine(*, out: Path | None = None, notebooks: Path | None = None, stream=No
     stream, able = stream or sys.stdout, True
     for mark, what, found, remedy in _findings(out, notebooks):
         able = able and mark != "✗"
-        print(f"{mark} {what:<14} {found}" + (f"  →  {remedy}" if remedy else ""), file=stream, flush=True)
+        print(_line(f"{mark} {what:<14} {found}", f"→  {remedy}" if remedy else ""), file=stream, flush=True)
     print(
         "\nThe course can run: tutorial run" if able else "\nThe course cannot run yet: see the lines marked ✗.",
         file=stream,
     )
     return 0 if able else 1
+
+
+def _line(found: str, remedy: str) -> str:
+    """Return a line that fits; a remedy has one of its own where it must, so that it can be copied."""
+    # A log takes a line of any length, and can be searched.
+    whole, width = f"{found}  {remedy}".rstrip(), line_width(otherwise=sys.maxsize)
+    if len(whole) <= width or not remedy:
+        return fitted(whole, indent=17, width=width)
+    return fitted(found, indent=17, width=width) + "\n" + " " * 17 + remedy
 
 
 def _findings(out: Path | None, notebooks: Path | None) -> Iterator[tuple[str, str, str, str]]:
@@ -126,8 +136,6 @@ def _kernel() -> tuple[str, str, str, str]:
     try:
         import ipykernel  # noqa: F401
         from jupyter_client.manager import KernelManager
-
-        from tutorial_lib.course.machine import kernel_manager
 
         specs = kernel_manager("python3").kernel_spec_manager
         manager = KernelManager(kernel_name="python3", kernel_spec_manager=specs)

@@ -74,6 +74,20 @@ def describe_device() -> dict[str, Any]:
     }
 
 
+def device_kind(asked: str, versions: dict, device: dict) -> str:
+    """Return ``cpu``, ``cuda`` or ``mps``: what ``pick_device`` takes on a machine.
+
+    Args:
+        asked: a chapter's ``DEVICE``.
+        versions, device: from ``installed_versions`` and ``describe_device``.
+    """
+    if asked != "auto":
+        return asked.partition(":")[0]
+    if device.get("gpus") and device.get("visible") not in ("", "-1") and "+cpu" not in versions.get("torch", ""):
+        return "cuda"
+    return "mps" if device.get("system") == "Darwin" and device.get("machine") == "arm64" else "cpu"
+
+
 def kernel_environment(share: int = 1, *, threads: int | None = None) -> dict[str, str]:
     """Return the environment of a process that runs notebooks.
 

@@ -3,7 +3,6 @@
 import time
 
 SYMBOLS = {"ok": "✓", "failed": "✗", "timeout": "◷", "cached": "↺", "running": "…"}
-VERDICTS = {"supported": "▲", "refuted": "▼", "open": "○"}
 HEARTBEAT = 30.0
 
 
@@ -206,14 +205,28 @@ def headline(summary: dict) -> str:
     Args:
         summary: as in ``summary.json``.
     """
+    from tutorial_lib.lab.claims import VERDICTS
+
     totals = [f"{count} {status}" for status, count in summary["totals"].items() if count]
     seconds = sum(chapter["seconds"] for chapter in summary["chapters"])
     claims = all_claims(summary)
     verdicts = [f"{sum(claim['verdict'] == verdict for claim in claims)} {verdict}" for verdict in VERDICTS]
     return (
-        f"Chapters: {', '.join(totals) or 'none'} ({duration(seconds)} of running). "
+        f"Chapters: {', '.join(totals) or 'none'} ({duration(seconds)} of running{_on_the_clock(summary)}). "
         f"Claims: {', '.join(verdicts) if claims else 'none'}."
     )
+
+
+def _on_the_clock(summary: dict) -> str:
+    """Return how long a reader waited for it; nothing where this run had nothing to do."""
+    run = summary.get("run")
+    if not run or not run["running_seconds"]:
+        return ""
+    # What was kept from an earlier run took no time now.
+    kept = summary["totals"].get("cached", 0)
+    now = f", {duration(run['running_seconds'])} of it now" if kept else ""
+    together = f", {run['jobs']} at a time" if run["jobs"] > 1 else ""
+    return f"{now}, done in {duration(run['wall_seconds'])}{together}"
 
 
 def all_claims(summary: dict) -> list[dict]:

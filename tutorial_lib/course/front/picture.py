@@ -5,9 +5,10 @@ import io
 import json
 import textwrap
 
+from tutorial_lib.lab.claims import VERDICTS
+
 #: The PNG's text entry that names the data it was drawn from.
 KEY = "tutorial-measured"
-_SYMBOLS = {"supported": "✔", "refuted": "✘", "open": "○"}
 _MARKS = 13  # to a line of verdicts
 _WIDTH = 62  # characters to a line of a claim
 
@@ -105,7 +106,7 @@ def _short(title: str) -> str:
 def _head(axes, claims: list[dict], colors: dict[str, str], top: float) -> None:
     axes.text(1.2, 1.7, f"{len(claims)} claims, tested", fontsize=12.5, weight="bold", va="center")
     x = 46
-    for verdict, symbol in _SYMBOLS.items():
+    for verdict, symbol in VERDICTS.items():
         number = sum(claim["verdict"] == verdict for claim in claims)
         axes.text(
             x, 1.7, f"{symbol} {number} {verdict}", fontsize=11.5, weight="bold", color=colors[verdict], va="center"
@@ -134,7 +135,7 @@ def _row(axes, chapter: dict, y: float, colors: dict[str, str]) -> None:
     axes.text(
         64.8,
         y,
-        f"{_SYMBOLS[claim['verdict']]} {claim['verdict']}",
+        f"{VERDICTS[claim['verdict']]} {claim['verdict']}",
         fontsize=8.6,
         weight="bold",
         color=color,
@@ -146,7 +147,7 @@ def _row(axes, chapter: dict, y: float, colors: dict[str, str]) -> None:
         axes.text(
             77 + 1.75 * place,
             y + 1.25 * (line - (rows - 1) / 2),
-            _SYMBOLS[one["verdict"]],
+            VERDICTS[one["verdict"]],
             fontsize=8.4,
             weight="bold",
             color=colors[one["verdict"]],

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from tutorial_lib.course.catalogue import Chapter, CourseError, chapter_files, find_notebooks, read_chapter
 from tutorial_lib.course.files import atomic_write, read_json
+from tutorial_lib.course.keys import finished
+from tutorial_lib.course.machine import device_kind
+from tutorial_lib.course.progress import headline, outcomes
 
 #: The blocks of the README, each between its two markers.
 BLOCKS = ("claims", "course", "map", "gpu")
-VERDICTS = {"supported": "✔", "refuted": "✘", "open": "○"}
 _COLAB = re.compile(r"https://colab\.research\.google\.com/[^\s)\"']+\.ipynb")
 
 
@@ -36,7 +38,7 @@ def add_map(parser) -> None:
     )
 
 
-def map(options) -> int:
+def write_map(options) -> int:
     """Write ``docs/`` and the README's blocks from the last run.
 
     Args:
@@ -69,14 +71,14 @@ def measure(out: Path, chapters: list[Chapter]) -> dict:
         chapters: all chapters of the course, as they are now.
 
     Returns:
-        ``{"schema", "date", "kind", "machine", "versions", "chapters"}``; each chapter has ``name``, ``number``,
-        ``title``, ``question``, ``status``, ``seconds``, ``peak_mib`` and ``claims``.
+        ``{"schema", "date", "kind", "machine", "versions", "threads", "run", "chapters"}``; each chapter has ``name``,
+        ``number``, ``title``, ``question``, ``status``, ``seconds``, ``peak_mib`` and ``claims``. ``threads`` is how
+        many each chapter computed on (``None``: as many as there are); ``run`` is the summary's, if all chapters ran
+        at one go.
 
     Raises:
         CourseError: if a chapter is missing, failed, ran with other parameters, or has changed since.
     """
-    from tutorial_lib.course.keys import finished
-
     summary = read_json(out / "summary.json")
     if summary is None or summary.get("schema") != 1:
         raise CourseError(f"no run in {out} yet: start one with tutorial run")
@@ -107,9 +109,14 @@ def measure(out: Path, chapters: list[Chapter]) -> dict:
         )
     if not records:
         raise CourseError(f"the run in {out} holds no chapter: start one with tutorial run")
-    machines = {json.dumps([record["versions"], record["device"], _kind(record)]) for record in records}
-    if len(machines) > 1:
-        raise CourseError(f"the chapters in {out} ran on different machines, devices or versions: tutorial run --fresh")
+    alike = {
+        json.dumps([record["versions"], record["device"], _kind(record), record.get("threads")]) for record in records
+    }
+    if len(alike) > 1:
+        raise CourseError(
+            f"the chapters in {out} ran on different machines, devices, numbers of threads or versions: "
+            "tutorial run --fresh"
+        )
     keys = ("name", "number", "title", "question", "status", "seconds", "peak_mib", "claims")
     first = records[0]
     return {
@@ -118,18 +125,15 @@ def measure(out: Path, chapters: list[Chapter]) -> dict:
         "kind": _kind(first),
         "machine": {key: first["device"][key] for key in ("system", "machine", "cores", "gpus")},
         "versions": first["versions"],
+        "threads": first.get("threads"),
+        "run": summary.get("run") if all(record["status"] == "ok" for record in records) else None,
         "chapters": [{key: record[key] for key in keys} for record in records],
     }
 
 
 def _kind(record: dict) -> str:
-    """Return ``cpu``, ``cuda`` or ``mps``: what ``pick_device`` took on the machine of the run."""
-    asked, device = record["parameters"].get("DEVICE", "auto"), record["device"]
-    if asked != "auto":
-        return asked.partition(":")[0]
-    if device["gpus"] and device.get("visible") not in ("", "-1") and "+cpu" not in record["versions"]["torch"]:
-        return "cuda"
-    return "mps" if device["system"] == "Darwin" and device["machine"] == "arm64" else "cpu"
+    """Return ``cpu``, ``cuda`` or ``mps``: what the chapters took on the machine of the run."""
+    return device_kind(record["parameters"].get("DEVICE", "auto"), record["versions"], record["device"])
 
 
 # --- from docs/measured.json to the README ---
@@ -259,6 +263,8 @@ def count(claims: list[dict]) -> dict[str, int]:
     >>> count([{"verdict": "open"}])
     {'supported': 0, 'refuted': 0, 'open': 1}
     """
+    from tutorial_lib.lab.claims import VERDICTS
+
     return {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in VERDICTS}
 
 
@@ -285,15 +291,13 @@ def _claims(cpu: dict) -> str:
 
 
 def _course(cpu: dict) -> str:
-    from tutorial_lib.course.progress import headline, outcomes
-
     # As a first run prints it: what was kept from an earlier run was ok then.
     chapters = [{**chapter, "status": "ok"} for chapter in cpu["chapters"]]
     totals = {"ok": len(chapters), "failed": 0, "timeout": 0, "cached": 0}
     lines = [
         *outcomes(chapters),
         "",
-        headline({"totals": totals, "chapters": chapters}),
+        headline({"totals": totals, "chapters": chapters, "run": cpu.get("run")}),
         "Report: runs/latest/index.html",
     ]
     return "\n".join(["```", *lines, "```", "", f"*{_where(cpu)}.*"])
@@ -314,7 +318,10 @@ def _device(measured: dict) -> str:
 
 
 def _map(cpu: dict, others: list[dict], links: dict[str, str]) -> str:
-    cores = cpu["machine"]["cores"]
+    from tutorial_lib.lab.claims import VERDICTS
+
+    # What a chapter's time means: on how many cores it may have computed.
+    cores = cpu.get("threads") or cpu["machine"]["cores"]
     heads = [
         "",
         "chapter, and its question",
@@ -339,7 +346,7 @@ def _map(cpu: dict, others: list[dict], links: dict[str, str]) -> str:
             ]
         )
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    return f"{table}\n\n✔ supported · ✘ refuted · ○ open"
+    return f"{table}\n\n{' · '.join(f'{sign} {verdict}' for verdict, sign in VERDICTS.items())}"
 
 
 def _cell(text: str) -> str:

@@ -8,63 +8,10 @@ foreign addresses whatever is left.
 import html
 import re
 import warnings
+from functools import cache
 from pathlib import Path
 
 CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --paper: #fff; --shade: #f6f8fa;
-  --accent: #0550ae; --good: #0b5394; --bad: #a8480b; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9aa4af; --line: #3b434c; --paper: #0d1117;
-  --shade: #161b22; --accent: #79b8ff; --good: #79b8ff; --bad: #ffa657; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 62rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, "Segoe UI", Roboto, "Noto Sans", "Noto Sans CJK SC", sans-serif; }
-h1, h2, h3 { line-height: 1.25; margin: 1.6em 0 .5em; } h1 { margin-top: .4em; }
-a { color: var(--accent); }
-table { border-collapse: collapse; } th, td { padding: .4rem .7rem; text-align: left; vertical-align: top; }
-th { color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line); }
-td { border-bottom: 1px solid var(--line); }
-pre, code { font: 13.5px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
-pre { overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; }
-img, svg { max-width: 100%; } img { background: #fff; }
-.soft { color: var(--soft); } .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.status { white-space: nowrap; font-weight: 600; } .good { color: var(--good); } .bad { color: var(--bad); }
-.failure { border-left: 4px solid var(--bad); background: var(--shade); padding: .8rem 1rem; margin: 1rem 0; }
-.failure pre { margin: .6rem 0; } .failure h3 { margin-top: 0; }
-nav { margin-bottom: 1.5rem; }
-.scroll { overflow-x: auto; }
-@media print { :root { color-scheme: light; --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --shade: #f4f4f4;
-    --accent: #000; --good: #000; --bad: #000; }
-  body { max-width: none; padding: 0; font-size: 11pt; } nav { display: none; }
-  pre, .input_area pre { white-space: pre-wrap !important; }
-  tr, figure, .failure, .output_area, .output_png { break-inside: avoid; } h1, h2, h3 { break-after: avoid; } }
-"""
-
-NOTEBOOK_STYLE = """
-.cell { margin: 1rem 0; } .prompt { display: none; }
-.rendered_html table { font-size: .93em; margin: .8rem 0; display: block; overflow-x: auto; border: 0; }
-.rendered_html blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid var(--line);
-  color: var(--soft); }
-.rendered_html :not(pre) > code { background: var(--shade); padding: .1em .3em; border-radius: 4px; }
-.rendered_html pre { background: var(--shade); padding: .7rem .9rem; border-radius: 6px; }
-.input_area { background: var(--shade); border: 1px solid var(--line); border-radius: 6px; padding: .6rem .9rem; }
-.input_area pre { white-space: pre; }
-.output_area { margin: .5rem 0 .5rem .9rem; }
-.output_stderr { color: var(--soft); border-left: 3px solid var(--line); padding-left: .7rem; }
-.output_error { border-left: 4px solid var(--bad); background: var(--shade); padding: .6rem .9rem; }
-.output_png img { display: block; }
-.output_html { overflow-x: auto; }
-math { font-size: 1.08em; } math[display="block"] { margin: .9rem 0; overflow-x: auto; overflow-y: hidden; }
-.highlight .k, .highlight .kn, .highlight .kc, .highlight .ow { color: #8250df; }
-.highlight .s1, .highlight .s2, .highlight .sa, .highlight .si, .highlight .sd { color: #0a5a32; }
-.highlight .c1, .highlight .cm { color: var(--soft); font-style: italic; }
-.highlight .mi, .highlight .mf { color: #0550ae; } .highlight .nf, .highlight .nc { color: #953800; }
-.ansi-red-fg { color: var(--bad); } .ansi-green-fg { color: var(--good); } .ansi-bold { font-weight: 700; }
-@media (prefers-color-scheme: dark) { .highlight .k, .highlight .kn, .highlight .kc, .highlight .ow { color: #d2a8ff; }
-  .highlight .s1, .highlight .s2, .highlight .sa, .highlight .si, .highlight .sd { color: #7ee2a8; }
-  .highlight .mi, .highlight .mf { color: #79b8ff; } .highlight .nf, .highlight .nc { color: #ffa657; } }
-"""
 
 _MATH_TAGS = """math mrow mi mn mo ms mtext mspace msub msup msubsup munder mover munderover mfrac msqrt mroot mtable
  mtr mtd mlabeledtr mpadded mphantom menclose mstyle merror mmultiscripts mprescripts none""".split()
@@ -82,14 +29,16 @@ _INVISIBLE = re.compile(r"<(style|script|noscript|template|iframe|object)\b.*?(<
 _LOST_PICTURE = re.compile(r'<img(?![^>]*\ssrc=)(?:[^>]*?\salt="([^"]*)")?[^>]*>')
 _NOTEBOOK_LINK = re.compile(r'(<a [^>]*href=")(?!\w+:|/)([\w.-]+)\.ipynb((?:#[^"]*)?")')
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>{style}</style></head><body>
-{body}
-</body></html>
-"""
+
+@cache
+def templates():
+    """Return the pages' templates, HTML and CSS, in which every value is escaped unless it is marked as safe."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = Path(__file__).parent / "templates"
+    return Environment(
+        autoescape=True, undefined=StrictUndefined, loader=FileSystemLoader(folder), keep_trailing_newline=True
+    )
 
 
 def page(title: str, body: str, style: str = "") -> str:
@@ -98,12 +47,19 @@ def page(title: str, body: str, style: str = "") -> str:
     Args:
         title: plain text.
         body: HTML that is already safe.
-        style: further CSS.
+        style: the name of a further style sheet among the templates.
 
     >>> "<title>a &lt; b</title>" in page("a < b", "")
     True
     """
-    return _PAGE.format(policy=CONTENT_POLICY, title=html.escape(title), style=STYLE + style, body=body)
+    from markupsafe import Markup
+
+    sheets = "".join(templates().get_template(name).render() for name in ("page.css", style) if name)
+    return (
+        templates()
+        .get_template("page.html")
+        .render(policy=Markup(CONTENT_POLICY), title=title, style=Markup(sheets), body=Markup(body))
+    )
 
 
 def sanitise(source: str) -> str:
@@ -235,7 +191,7 @@ def chapter_page(notebook: dict, record: dict, *, folder: str | Path) -> str:
             f"<pre>{html.escape(error['message'])}</pre></div>"
         )
     body = _NOTEBOOK_LINK.sub(r"\1\2.html\3", body)
-    return page(record["title"], f"{head}<main>{body}</main>", NOTEBOOK_STYLE)
+    return page(record["title"], f"{head}<main>{body}</main>", "notebook.css")
 
 
 def warm_up() -> None:

@@ -8,6 +8,9 @@
 - ``written``: when, in UTC (ISO 8601).
 - ``versions``: name → version of Python and the dependencies; ``device``: ``system``, ``machine``, ``cores``,
   ``gpus``, ``visible``.
+- ``run``: what this run did: ``jobs`` (how many chapters at a time), ``threads`` (on how many each computed; ``null``:
+  as many as the system gave), ``wall_seconds`` (from the run's start to its last report) and ``running_seconds`` (the
+  sum over the chapters that it ran).
 - ``totals``: how many chapters are ``ok``, ``failed``, ``timeout``, ``cached``.
 - ``chapters``: a list, sorted by name, of
 
@@ -35,67 +38,14 @@ from pathlib import Path
 
 from tutorial_lib.course.clean import plain
 from tutorial_lib.course.files import atomic_write
-from tutorial_lib.course.progress import SYMBOLS, VERDICTS, all_claims, duration, headline
+from tutorial_lib.course.progress import SYMBOLS, all_claims, duration, headline
 
 _BASE64 = re.compile(r"^[A-Za-z0-9+/=]*$")
 
-_TEMPLATE = """
-<header><h1>The course, run</h1>
-<p class="soft">{{ written }} UTC · {{ where }} · Python {{ versions.python }}{% for name in ("torch", "numpy") %}
-{% if versions[name] %} · {{ name }} {{ versions[name] }}{% endif %}{% endfor %}</p>
-<p><strong>{{ headline }}</strong></p>
-{% if missing %}<p class="bad"><strong>Broken off:</strong> {{ missing | join(", ") }} not run yet.
-Run <code>tutorial run</code> again; it does only these.</p>{% endif %}</header>
 
-<h2>Chapters</h2>
-<div class="scroll"><table class="chapters"><thead><tr><th>Chapter</th><th>Status</th><th class="number">Time</th>
-<th class="number">Peak memory</th><th>First figure</th></tr></thead><tbody>
-{% for chapter in chapters %}<tr><td class="about"><strong>{% if chapter.html %}<a href="{{ chapter.html }}">
-{{- chapter.title }}</a>{% else %}{{ chapter.title }}{% endif %}</strong>
-<div class="soft">{{ chapter.question }}</div>
-<div class="soft small">{{ chapter.name }}{% for name, value in chapter.parameters.items() %} · {{ name }} = {{ value }}
-{%- endfor %}{% if chapter.notebook %} · <a href="{{ chapter.notebook }}">.ipynb</a>{% endif %}</div></td>
-<td class="status {{ 'bad' if chapter.error else 'good' }}">{{ symbols[chapter.status] }} {{ chapter.status }}</td>
-<td class="number">{{ duration(chapter.seconds) }}</td>
-<td class="number">{{ "%.0f" | format(chapter.peak_mib) }} MiB</td>
-<td>{% if chapter.figure %}<a href="{{ chapter.html }}"><img class="first" alt="First figure of {{ chapter.title }}"
-src="data:{{ chapter.figure.mime }};base64,{{ chapter.figure.data }}"></a>{% endif %}</td></tr>
-{% else %}<tr><td colspan="5" class="soft">No chapter has finished yet.</td></tr>{% endfor %}</tbody></table></div>
-
-{% for chapter in chapters if chapter.error %}{% if loop.first %}<h2>What went wrong</h2>{% endif %}
-<section class="failure"><h3>{{ symbols[chapter.status] }} {{ chapter.name }} {{ chapter.status }}
-{%- if chapter.error.cell %} in code cell {{ chapter.error.cell }}{% endif %}</h3>
-<p>{{ chapter.error.message }}</p>
-{% if chapter.error.source %}<p class="soft">The cell:</p><pre>{{ chapter.error.source }}</pre>{% endif %}
-{% if chapter.error.traceback != chapter.error.message %}<details open><summary class="soft">Traceback</summary>
-<pre>{{ chapter.error.traceback }}</pre></details>{% endif %}</section>{% endfor %}
-
-<h2>Claims</h2>
-{% if claims %}<p class="soft">A claim is written down before its experiment runs, or says that it was not.
-Its effect is the mean difference of paired scores; the bar is its 95&nbsp;% interval, the thin line is zero.
-▲ supported: the interval lies on the claimed side. ▼ refuted: it lies on the other. ○ open: it holds zero.</p>
-<div class="scroll"><table><thead><tr><th>Chapter</th><th>Claim</th>
-<th class="number">Effect<br><span class="small">[95 % interval]</span></th>
-<th></th><th class="number">Seeds</th><th>Verdict</th></tr></thead><tbody>
-{% for claim in claims %}<tr><td class="small">{{ claim.chapter }}</td><td class="claim">{{ claim.statement }}</td>
-{% set effect, between = interval(claim).split(" ", 1) %}<td class="number">{{ effect }}<br>
-<span class="small soft">{{ between }}</span></td><td>{{ bar(claim) }}</td><td class="number">{{ seeds(claim) }}</td>
-<td class="status {{ 'bad' if claim.verdict == 'refuted' else 'good' if claim.verdict == 'supported' else '' }}">
-{{- verdicts.get(claim.verdict, "?") }} {{ claim.verdict }}</td></tr>
-{% endfor %}</tbody></table></div>{% else %}<p class="soft">No chapter in this report makes a claim.</p>{% endif %}
-"""
-
-_STYLE = """
-td.about { min-width: 15rem; } .small { font-size: .85em; } img.first { display: block; max-width: 15rem;
-  max-height: 10rem; border: 1px solid var(--line); }
-td.claim { min-width: 17rem; }
-svg.interval { display: block; width: 6rem; max-width: none; height: 1.1rem; margin-top: .2rem; }
-svg .zero { stroke: var(--soft); stroke-width: 1; } svg .range { stroke: var(--ink); stroke-width: 3; }
-svg .mean { fill: var(--ink); }
-"""
-
-
-def write_reports(out: Path, records: list[dict], *, missing: list[str], versions: dict, device: dict) -> dict:
+def write_reports(
+    out: Path, records: list[dict], *, missing: list[str], versions: dict, device: dict, run: dict | None = None
+) -> dict:
     """Write ``summary.json``, ``junit.xml`` and ``index.html``.
 
     Args:
@@ -103,6 +53,7 @@ def write_reports(out: Path, records: list[dict], *, missing: list[str], version
         records: the chapters' records with their figures, in the order of the report.
         missing: the names of chapters still to be run.
         versions, device: of this run.
+        run: what this run did, as in the summary.
 
     Returns:
         The summary.
@@ -110,7 +61,7 @@ def write_reports(out: Path, records: list[dict], *, missing: list[str], version
     Raises:
         OSError: if a file could not be written; the old one is then still whole.
     """
-    summary = summarise(out, records, missing=missing, versions=versions, device=device)
+    summary = summarise(records, missing=missing, versions=versions, device=device, run=run)
     figures = {record["name"]: record.get("figure") for record in records}
     atomic_write(out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     atomic_write(out / "junit.xml", junit(summary))
@@ -118,11 +69,13 @@ def write_reports(out: Path, records: list[dict], *, missing: list[str], version
     return summary
 
 
-def summarise(out: Path, records: list[dict], *, missing: list[str], versions: dict, device: dict) -> dict:
+def summarise(
+    records: list[dict], *, missing: list[str], versions: dict, device: dict, run: dict | None = None
+) -> dict:
     """Return what ``summary.json`` holds; the keys are those of this module's documentation.
 
     Args:
-        out, records, missing, versions, device: as for ``write_reports``.
+        records, missing, versions, device, run: as for ``write_reports``.
     """
     keys = (
         "name",
@@ -158,7 +111,7 @@ def summarise(out: Path, records: list[dict], *, missing: list[str], versions: d
         "device": device,
         "totals": totals,
         "chapters": chapters,
-    }
+    } | ({"run": run} if run else {})
 
 
 def index_page(summary: dict, figures: dict[str, dict | None]) -> str:
@@ -168,34 +121,32 @@ def index_page(summary: dict, figures: dict[str, dict | None]) -> str:
         summary: as in ``summary.json``.
         figures: name → ``{"mime", "data"}`` of the chapter's first figure.
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    from tutorial_lib.course.run.pages import page
-
-    def bar(claim: dict) -> Markup:
-        return Markup(interval_bar(claim))
+    from tutorial_lib.course.run.pages import page, templates
+    from tutorial_lib.lab.claims import VERDICTS
 
     device = summary["device"]
     where = ", ".join(device["gpus"]) or f"CPU ({device['cores']} cores, {device['machine']})"
     chapters = [{**chapter, "figure": _safe_figure(figures.get(chapter["name"]))} for chapter in summary["chapters"]]
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_TEMPLATE)
-    body = template.render(
-        chapters=chapters,
-        claims=all_claims(summary),
-        missing=summary["missing"],
-        versions=_Defaults(summary["versions"]),
-        where=where,
-        written=summary["written"][:16].replace("T", " "),
-        headline=headline(summary),
-        symbols=SYMBOLS,
-        verdicts=VERDICTS,
-        duration=duration,
-        interval=interval,
-        seeds=count_seeds,
-        bar=bar,
+    body = (
+        templates()
+        .get_template("report.html")
+        .render(
+            chapters=chapters,
+            claims=all_claims(summary),
+            missing=summary["missing"],
+            versions=_Defaults(summary["versions"]),
+            where=where,
+            written=summary["written"][:16].replace("T", " "),
+            headline=headline(summary),
+            symbols=SYMBOLS,
+            verdicts=VERDICTS,
+            duration=duration,
+            interval=interval,
+            seeds=count_seeds,
+            strip=interval_strip,
+        )
     )
-    return page("The course, run", body, _STYLE)
+    return page("The course, run", body, "report.css")
 
 
 class _Defaults(dict):
@@ -242,23 +193,20 @@ def count_seeds(claim: dict) -> str:
     return str(len(seeds)) if isinstance(seeds, list) else "–" if seeds is None else str(seeds)
 
 
-def interval_bar(claim: dict) -> str:
-    """Return a small SVG: zero in the middle, the interval as a bar, the effect as a dot.
+def interval_strip(claim: dict) -> dict[str, str] | None:
+    """Return where a claim's numbers lie on a strip of 120 points with zero in the middle; ``None`` where one lacks.
 
     Args:
         claim: with ``effect``, ``low``, ``high``.
+
+    >>> interval_strip({"low": 0.0, "effect": 0.5, "high": 1.0})
+    {'low': '60.0', 'effect': '87.0', 'high': '114.0'}
     """
-    values = [claim[key] for key in ("low", "effect", "high")]
-    if any(value is None for value in values):
-        return ""
-    scale = 54 / (max(map(abs, values)) or 1)
-    low, effect, high = (60 + value * scale for value in values)
-    return (
-        f'<svg class="interval" viewBox="0 0 120 18" role="img" aria-label="effect and interval against zero">'
-        f'<line class="zero" x1="60" x2="60" y1="0" y2="18"/>'
-        f'<line class="range" x1="{low:.1f}" x2="{high:.1f}" y1="9" y2="9"/>'
-        f'<circle class="mean" cx="{effect:.1f}" cy="9" r="4.5"/></svg>'
-    )
+    values = {name: claim[name] for name in ("low", "effect", "high")}
+    if None in values.values():
+        return None
+    scale = 54 / (max(map(abs, values.values())) or 1)
+    return {name: f"{60 + value * scale:.1f}" for name, value in values.items()}
 
 
 def junit(summary: dict) -> bytes:

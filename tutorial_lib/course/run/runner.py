@@ -19,6 +19,7 @@ of ``results/`` that the chapter names; with real data the prepared sets (such a
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import queue
 import sys
@@ -29,14 +30,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tutorial_lib.course.catalogue import Chapter, CourseError
 from tutorial_lib.course.files import DiskError, atomic_write, open_folder, read_json, remove_leftovers
 from tutorial_lib.course.keys import chapter_key, finished
-from tutorial_lib.course.machine import describe_device, installed_versions, kernel_environment
+from tutorial_lib.course.machine import cores, describe_device, device_kind, installed_versions, kernel_environment
 from tutorial_lib.course.processes import Child
 
 TIMEOUT = 1800.0
 GRACE = 30.0
+#: What a chapter may need of the machine's memory: twice what most of them hold.
+MEMORY = 2**30
 
 
 @dataclass
@@ -90,6 +95,18 @@ class _Worker:
     record: dict | None = None
     disk: str = ""
 
+    def about(self) -> dict:
+        """Return the fields of a record that are known before anything has run."""
+        chapter = self.job.chapter
+        return {
+            "name": chapter.name,
+            "number": chapter.number,
+            "title": chapter.title,
+            "question": chapter.question,
+            "parameters": self.job.parameters,
+            "key": self.key,
+        }
+
 
 def execute(
     jobs: list[Job],
@@ -107,7 +124,7 @@ def execute(
         jobs: in the order in which they start.
         out: the out folder (not used by ``refresh`` jobs).
         parallel: how many at a time.
-        threads: how many threads each may compute on; its share of the cores if not given.
+        threads: how many threads each may compute on; as many as the system gives if not given.
         timeout: seconds for one chapter, kernel start included.
         versions, device: for keys and records; measured if not given.
 
@@ -121,7 +138,7 @@ def execute(
     versions, device = versions or installed_versions(), device or describe_device()
     waiting, running = list(jobs), {}
     events: queue.Queue = queue.Queue()
-    environment = kernel_environment(min(parallel, len(jobs)), threads=threads)
+    environment = kernel_environment(threads=threads)
     try:
         while waiting or running:
             while waiting and len(running) < parallel:
@@ -134,7 +151,9 @@ def execute(
                     environment=environment,
                     listener=lambda event, worker=worker: events.put((worker, event)),
                 )
-                worker.child.send(_order(worker, out, timeout, {"versions": versions, "device": device}))
+                worker.child.send(
+                    _order(worker, out, timeout, {"versions": versions, "device": device, "threads": threads})
+                )
             try:
                 worker, event = events.get(timeout=0.5)
             except queue.Empty:
@@ -177,19 +196,7 @@ def _order(worker: _Worker, out: Path, timeout: float, more: dict) -> dict:
         "mode": job.mode,
         "folder": str((out / "chapters").resolve()),
         "target": str(job.target.resolve()) if job.target else None,
-        "record": _about(worker) | more,
-    }
-
-
-def _about(worker: _Worker) -> dict:
-    chapter = worker.job.chapter
-    return {
-        "name": chapter.name,
-        "number": chapter.number,
-        "title": chapter.title,
-        "question": chapter.question,
-        "parameters": worker.job.parameters,
-        "key": worker.key,
+        "record": worker.about() | more,
     }
 
 
@@ -205,7 +212,7 @@ def _settle(worker: _Worker, out: Path, timeout: float) -> dict:
     late = seconds > timeout
     how = f"timed out: not done after {timeout:g} s" if late else f"the chapter's process died {worker.child.ended()}"
     record = {
-        **_about(worker),
+        **worker.about(),
         "status": "timeout" if late else "failed",
         "seconds": round(seconds, 3),
         "peak_mib": 0.0,
@@ -221,12 +228,59 @@ def _settle(worker: _Worker, out: Path, timeout: float) -> dict:
     return record
 
 
+def plan(jobs: list[Job], parallel: int | None, versions: dict, device: dict) -> tuple[int, int | None]:
+    """Return how many chapters run at a time, and on how many threads each computes.
+
+    Left to itself, a chapter has one core, whether or not others run beside it: so its time means the same in every
+    run. A GPU, which chapters cannot share without waiting for each other, they take one after the other.
+
+    Args:
+        jobs: what shall be run.
+        parallel: what was asked for; ``None``: what the machine is good for.
+        versions, device: from ``installed_versions`` and ``describe_device``.
+
+    Returns:
+        ``(jobs, threads)``; threads ``None``: as many as the system gives.
+    """
+    if parallel is not None:
+        together = max(1, min(parallel, len(jobs)))
+        return together, None if together == 1 else max(1, cores() // together)
+    defaults = [job.chapter.parameters.get("DEVICE") for job in jobs]
+    asked = [job.parameters.get("DEVICE", known.default if known else "cpu") for job, known in zip(jobs, defaults)]
+    if any(device_kind(str(one), versions, device) != "cpu" for one in asked):
+        return 1, None
+    fit = psutil.virtual_memory().available // MEMORY
+    return max(1, min(cores(), len(jobs), fit)), 1
+
+
+def longest_first(jobs: list[Job], out: Path) -> list[Job]:
+    """Return jobs in the order in which they are soonest done together: by the last time that was measured.
+
+    A chapter that nobody has measured comes first; it may be the longest.
+
+    Args:
+        jobs: in the course's order.
+        out: the out folder, which holds the times of the last run; failing that, ``docs/measured.json`` is asked.
+    """
+
+    def seconds(job: Job) -> float:
+        chapter = job.chapter
+        record = read_json(out / "chapters" / f"{chapter.name}.json") or {}
+        if record.get("status") == "ok":
+            return record["seconds"]
+        measured = read_json(chapter.path.resolve().parent.parent / "docs" / "measured.json") or {}
+        known = {told["name"]: told["seconds"] for told in measured.get("chapters", [])}
+        return known.get(chapter.name, math.inf)
+
+    return sorted(jobs, key=seconds, reverse=True)
+
+
 def run(
     chapters: list[Chapter],
     *,
     out: Path,
     parameters: list[dict[str, Any]],
-    parallel: int = 1,
+    parallel: int | None = 1,
     timeout: float = TIMEOUT,
     fresh: bool = False,
     others: list[Chapter] = (),
@@ -240,7 +294,7 @@ def run(
         chapters: what was asked for.
         out: the out folder.
         parameters: typed values, one mapping a chapter.
-        parallel: chapters at a time.
+        parallel: chapters at a time; ``None``: see ``plan``.
         timeout: seconds for one chapter.
         fresh: redo also what is finished.
         others: chapters not asked for; the finished ones among them stay in the report, as ``cached``.
@@ -257,7 +311,7 @@ def run(
     from tutorial_lib.course.progress import Lines
     from tutorial_lib.course.run.report import write_reports
 
-    show = show or Lines(sys.stdout)
+    show, began = show or Lines(sys.stdout), time.perf_counter()
     check_kernels(chapters)
     versions, device = installed_versions(), describe_device()
     lock = open_folder(out)
@@ -276,18 +330,29 @@ def run(
                 records.pop(chapter.name, None)
                 jobs.append(Job(chapter, values))
         names = [job.chapter.name for job in jobs]
+        together, threads = plan(jobs, parallel, versions, device)
+        if together > 1:
+            jobs = longest_first(jobs, out)
 
         def report() -> dict:
             missing = [name for name in names if name not in records]
+            running = sum(record["seconds"] for record in records.values() if record["status"] != "cached")
+            about = {
+                "jobs": together,
+                "threads": threads,
+                "wall_seconds": round(time.perf_counter() - began, 3),
+                "running_seconds": round(running, 3),
+            }
+            told = [records[name] for name in sorted(records)]
             try:
-                return write_reports(
-                    out, [records[name] for name in sorted(records)], missing=missing, versions=versions, device=device
-                )
+                return write_reports(out, told, missing=missing, versions=versions, device=device, run=about)
             except OSError as error:
                 raise DiskError(f"could not write the report in {out}: {error.strerror or error}") from None
 
         summary = report()
-        stream = execute(jobs, out=out, parallel=parallel, timeout=timeout, versions=versions, device=device)
+        stream = execute(
+            jobs, out=out, parallel=together, threads=threads, timeout=timeout, versions=versions, device=device
+        )
         with closing(stream), closing(show):
             for kind, job, value in stream:
                 if kind == "done":
@@ -300,7 +365,7 @@ def run(
     return summary
 
 
-def refresh(jobs: list[Job], *, parallel: int = 1, timeout: float = TIMEOUT, show=None) -> list[dict]:
+def refresh(jobs: list[Job], *, parallel: int | None = 1, timeout: float = TIMEOUT, show=None) -> list[dict]:
     """Execute notebooks and save them in place, free of the noise of running; a failure leaves a notebook alone.
 
     Args:
@@ -318,8 +383,13 @@ def refresh(jobs: list[Job], *, parallel: int = 1, timeout: float = TIMEOUT, sho
         if not os.access(folder, os.W_OK):
             raise CourseError(f"cannot write in {folder}")
         remove_leftovers(folder)
-    records = []
-    stream = execute(jobs, out=Path(), parallel=parallel, timeout=timeout)
+    records, versions, device = [], installed_versions(), describe_device()
+    together, threads = plan(jobs, parallel, versions, device)
+    if together > 1:
+        jobs = longest_first(jobs, Path())
+    stream = execute(
+        jobs, out=Path(), parallel=together, threads=threads, timeout=timeout, versions=versions, device=device
+    )
     with closing(stream), closing(show):
         for kind, job, value in stream:
             if kind == "done":
