@@ -12,40 +12,16 @@ import re
 import symtable
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 #: What is there in every notebook without being bound by a cell.
 _GIVEN = {*dir(builtins), "get_ipython", "display", "exit", "quit", "In", "Out", "_", "__", "___", "__file__"}
 #: What the body of a class is given besides.
 _GIVEN |= {"__class__", "__module__", "__qualname__"}
-_MUTATORS = {
-    "add",
-    "append",
-    "appendleft",
-    "backward",
-    "clear",
-    "discard",
-    "eval",
-    "extend",
-    "fill",
-    "fit",
-    "insert",
-    "load_state_dict",
-    "manual_seed",
-    "pop",
-    "popitem",
-    "popleft",
-    "remove",
-    "reverse",
-    "seed",
-    "set",
-    "setdefault",
-    "shuffle",
-    "sort",
-    "step",
-    "train",
-    "update",
-    "zero_grad",
-}
+_MUTATORS = frozenset(
+    "add append appendleft backward clear discard eval extend fill fit insert load_state_dict manual_seed pop popitem "
+    "popleft remove reverse seed set setdefault shuffle sort step train update zero_grad".split()
+)
 #: Functions that change what they are given first.
 _CHANGING = {"delattr", "fit", "setattr", "shuffle"}
 #: Cell magics whose body is Python, run in the notebook's own namespace.
@@ -101,7 +77,8 @@ def needed(sources: Sequence[str], wanted: Iterable[int]) -> list[int]:
         if not 0 <= index < len(cells):
             raise ValueError(f"wanted must hold indices of the {len(cells)} cells, got {index}")
     imported = set().union(*(cell.imported for cell in cells)) - set().union(*(cell.made for cell in cells))
-    found, seen, todo = set(wanted), set(), []
+    found, seen = set(wanted), set()
+    todo: list[tuple[str, int, int]] = []
 
     def want(names: Iterable[str], before: int, used: int) -> None:
         todo.extend((name, before, used) for name in names)
@@ -172,7 +149,7 @@ def _parse(source: str) -> tuple[str, ast.Module]:
         lines[first] = ""
     for place, line in enumerate(lines):
         if re.match(r"\s*([%!?]|[\w.]+\?{1,2}\s*$)", line):
-            lines[place] = re.match(r"\s*", line)[0] + "pass"
+            lines[place] = line[: len(line) - len(line.lstrip())] + "pass"
         else:
             lines[place] = re.sub(r"^(\s*[\w, ]+=\s*)[%!].*$", r"\1None", line)
     source = "\n".join(lines)
@@ -416,7 +393,7 @@ class _Reader(ast.NodeVisitor):
             self.bind(node.rest)
 
 
-def _scopes(source: str, node: ast.AST) -> tuple[set[str], set[str]]:
+def _scopes(source: str, node: Any) -> tuple[set[str], set[str]]:
     """Say what a definition has to do with the notebook's names, by Python's own rules for scopes.
 
     Args:
@@ -426,13 +403,12 @@ def _scopes(source: str, node: ast.AST) -> tuple[set[str], set[str]]:
     Returns:
         The names that the body of the function, or the class's methods, reads; and those that ``global`` lets it bind.
     """
-    name = getattr(node, "name", None) if isinstance(node, ast.stmt) else None
-    if isinstance(name, str):
-        lines = "\n".join(re.split(r"\r\n|\r|\n", source)[node.lineno - 1 : node.end_lineno])
-        text = f"if True:\n{lines}" if node.col_offset else lines
-    else:
-        text = ast.get_source_segment(source, node)
-        text = f"(\n{text}\n)" if isinstance(node, ast.Lambda) else text
+    text, name = ast.get_source_segment(source, node) or "", None
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        lines, name = re.split(r"\r\n|\r|\n", source), node.name
+        text = "\n".join(["if True:"] * bool(node.col_offset) + lines[node.lineno - 1 : node.end_lineno])
+    elif isinstance(node, ast.Lambda):
+        text = f"(\n{text}\n)"
     # To the symbol table these two only bind.
     changed = {_root(part.target) for part in ast.walk(node) if isinstance(part, ast.AugAssign)}
     changed |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Del)}
@@ -453,7 +429,7 @@ def _scopes(source: str, node: ast.AST) -> tuple[set[str], set[str]]:
 
     for table in symtable.symtable(text, "<cell>", "exec").get_children():
         # Defaults, decorators and bases are read where the definition stands.
-        if not isinstance(name, str) or table.get_name() == name:
+        if name in (None, table.get_name()):
             look(table, not isinstance(node, ast.ClassDef))
     return reads, sets
 
@@ -472,7 +448,7 @@ def _leaves(body: list) -> bool:
     return isinstance(last, ast.Raise | ast.Return | ast.Break | ast.Continue)
 
 
-def _outside(node: ast.AST) -> Iterator[ast.expr]:
+def _outside(node: Any) -> Iterator[ast.expr]:
     """What a definition evaluates where it stands: decorators, defaults, annotations, bases."""
     yield from getattr(node, "decorator_list", ())
     if isinstance(node, ast.ClassDef):
@@ -485,7 +461,7 @@ def _outside(node: ast.AST) -> Iterator[ast.expr]:
         yield node.returns
 
 
-def _targets(node: ast.AST) -> set[str]:
+def _targets(node: Any) -> set[str]:
     return {
         part.id
         for generator in node.generators
@@ -494,6 +470,6 @@ def _targets(node: ast.AST) -> set[str]:
     }
 
 
-def _inside(node: ast.AST) -> Iterator[ast.expr]:
+def _inside(node: Any) -> Iterator[ast.expr]:
     yield from (condition for generator in node.generators for condition in generator.ifs)
     yield from (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)

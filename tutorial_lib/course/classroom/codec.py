@@ -113,7 +113,7 @@ class Codec:
             return None
         flat = value.detach().cpu().contiguous().reshape(-1)
         data = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
-        coded = {
+        coded: dict[str, Any] = {
             "t": "tensor",
             "dtype": str(value.dtype).removeprefix("torch."),
             "shape": list(value.shape),
@@ -181,7 +181,7 @@ class Codec:
         tensor = tensor.reshape(coded["shape"]).clone()
         if "grad" in coded and isinstance(tracked, dict):
             return tracked[coded["grad"]]
-        if "grad" in coded and tracked is not None:
+        if "grad" in coded and isinstance(tracked, list):
             tracked.append(tensor.requires_grad_())
         return tensor
 
@@ -234,7 +234,7 @@ def remote_outputs(codec: Codec, coded: Any) -> dict[int, Any]:
         if coded.get("t") == "tensor" and "grad" in coded:
             return {coded["grad"]: codec.decode({key: part for key, part in coded.items() if key != "grad"})}
         return remote_outputs(codec, coded.get("v"))
-    found = {}
+    found: dict[int, Any] = {}
     for part in coded if isinstance(coded, list) else ():
         found |= remote_outputs(codec, part)
     return found

@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,7 @@ def serve(descriptor: int, make: Callable[[], Any]) -> None:
         with suppress(Gone):
             _reply(end, lambda: {"is": "answer", "value": codec.encode(make())})
             while (request := end.receive()).get("do") in ("call", "gradient"):
-                if request["do"] == "call":
-                    _reply(end, lambda request=request: _call(codec, request, graphs))
-                else:
-                    _reply(end, lambda request=request: _gradient(codec, request, graphs))
+                _reply(end, partial(_call if request["do"] == "call" else _gradient, codec, request, graphs))
 
 
 def _reply(end: _End, make: Callable[[], dict]) -> None:
@@ -104,7 +102,7 @@ def _reply(end: _End, make: Callable[[], dict]) -> None:
 
 
 def _report(error: BaseException) -> dict:
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = list(traceback.extract_tb(error.__traceback__))
     frames = [frame for frame in frames if Path(frame.filename).parent != Path(__file__).parent] or frames
     last = frames[-1] if frames else None
     return {
@@ -267,7 +265,7 @@ class Asker:
                 base = known
                 break
         # Every text is passed on as it is: KeyError would quote it, UnicodeDecodeError wants five arguments.
-        kind = type(name if name.isidentifier() else "Error", (base,), {"__str__": lambda self: text})
+        kind: Any = type(name if name.isidentifier() else "Error", (base,), {"__str__": lambda self: text})
         return kind.__new__(kind)
 
 

@@ -4,12 +4,13 @@ import ast
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from tutorial_lib.course.cells import bound_and_free
 from tutorial_lib.course.clean import plain
 
 #: What there is to say of a notebook before it is graded: a row of the table, without whose it is.
-UNGRADED = {
+UNGRADED: dict[str, Any] = {
     "chapter": "",
     "number": None,
     "status": "ok",

@@ -55,11 +55,11 @@ def which_chapter(chapter: Chapter, cells: list[str], course: list[Chapter]) -> 
     counts = {known.path: len(named & {one.exercise for one in find_exercises(known.notebook())}) for known in course}
     best = max(course, key=lambda known: counts[known.path], default=None)
     numbered = next((known for known in course if chapter.number is not None and chapter.number == known.number), None)
-    # Another chapter's cells, pasted into this one, are that chapter.
-    if numbered and (counts[numbered.path] or not counts[best.path]):
-        return numbered
-    if best and counts[best.path]:
+    # Another chapter's cells, pasted into this one, are that chapter: there the number says nothing.
+    if best and counts[best.path] and not (numbered and counts[numbered.path]):
         return best
+    if numbered:
+        return numbered
     return next((known for known in course if known.path.stem in chapter.path.stem), None)
 
 
@@ -189,8 +189,8 @@ class _Grader:
 
     def is_missing_name(self, message: str, pieces: list[int], before: int) -> bool:
         match = re.match(r"(?:your code raised )?NameError: name '(\w+)' is not defined", message)
-        others = (source for index, source in enumerate(self.plan.sources[:before]) if index not in pieces)
-        return bool(match) and any(match[1] in bound_and_free(source)[0] for source in others)
+        others = [source for index, source in enumerate(self.plan.sources[:before]) if index not in pieces]
+        return match is not None and any(match[1] in bound_and_free(source)[0] for source in others)
 
     def run(self, exercise: str, pieces: list[int], expression: str) -> tuple[str, str]:
         if self.kernel is not None and self.kernel.guard.reason == "timeout":
@@ -234,7 +234,7 @@ class _Grader:
 
 def _orphaned() -> None:
     """End everything when the command that reads our rows is gone."""
-    for folder in [kernel.folder for kernel in Kernel.alive]:
+    for folder in [kernel.folder for kernel in Kernel.running]:
         end_family(None)
         shutil.rmtree(folder, ignore_errors=True)
     # The folder that the command has made for its graders goes with the last of them.

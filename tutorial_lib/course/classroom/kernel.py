@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import psutil
 
@@ -73,7 +73,7 @@ class Kernel:
         errors: what they raised.
     """
 
-    alive: ClassVar[set["Kernel"]] = set()
+    running: ClassVar[set["Kernel"]] = set()
 
     def __init__(self, limits: Limits):
         from zmq import MAXMSGSIZE, Context
@@ -87,8 +87,10 @@ class Kernel:
         self.context.setsockopt(MAXMSGSIZE, 16 * 2**20)
         # Not only the kernel's children count, but ours: also what it has sent into the background.
         self.guard = Watch(memory=limits.memory * 2**20, processes=MAX_PROCESSES, orphans=True)
-        self.process = self.client = self.pipe = None
-        Kernel.alive.add(self)
+        self.process: subprocess.Popen | None = None
+        self.client: Any = None
+        self.pipe: Any = None
+        Kernel.running.add(self)
         try:
             self.start()
         except BaseException:
@@ -107,8 +109,8 @@ class Kernel:
         _copy_fonts(self.folder / "mpl")
         file = str(self.folder / "connection.json")
         sockets = str(self.folder / "s")
-        way = {"transport": "ipc", "ip": sockets} if len(sockets) < 90 else {"transport": "tcp", "ip": "127.0.0.1"}
-        write_connection_file(file, key=secrets.token_hex(16).encode(), **way)
+        transport, place = ("ipc", sockets) if len(sockets) < 90 else ("tcp", "127.0.0.1")
+        write_connection_file(file, key=secrets.token_hex(16).encode(), transport=transport, ip=place)
         self.pipe, theirs = Pipe()
         self.descriptor = theirs.fileno()
         # What programs write goes nowhere; the kernel would read it and pass it on.
@@ -140,6 +142,10 @@ class Kernel:
         if reply["status"] != "ok":
             raise Ended(f"the kernel could not be made ready: {reply.get('ename')}: {reply.get('evalue')}")
 
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """Inside, the kernel is ended when so many seconds have passed."""
@@ -154,7 +160,7 @@ class Kernel:
 
     def wait(self, message: str) -> dict:
         while True:
-            if self.guard.reason or self.process.poll() is not None:
+            if self.guard.reason or not self.alive:
                 raise Ended(self.why())
             reply = self.reply(message, 0.2)
             if reply is not None:
@@ -197,9 +203,10 @@ class Kernel:
             self.wait(message)
         except Gone:
             # Dead, stuck, or it speaks otherwise than agreed: what it says from here on is worth nothing.
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(0.3)
-            if self.process.poll() is None and not self.guard.reason:
+            if self.process is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    self.process.wait(0.3)
+            if self.alive and not self.guard.reason:
                 self.guard.end("the kernel gives no answer")
             raise Ended(self.why()) from None
         text = result.message
@@ -211,7 +218,7 @@ class Kernel:
     def why(self) -> str:
         if self.guard.reason:
             return self.guard.reason
-        code = self.process.poll()
+        code = self.process.poll() if self.process is not None else None
         return "the kernel gives no answer" if code is None else f"the kernel died {how_ended(code)}"
 
     def close(self) -> None:
@@ -221,15 +228,16 @@ class Kernel:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(5)
             end_strays(self.folder)
-        for part in (
-            self.client and self.client.stop_channels,
-            self.pipe and self.pipe.close,
+        for end in (
+            lambda: self.client.stop_channels(),
+            lambda: self.pipe.close(),
             lambda: self.context.destroy(linger=0),
         ):
+            # Whichever of them there is.
             with suppress(Exception):
-                part()
+                end()
         shutil.rmtree(self.folder, ignore_errors=True)
-        Kernel.alive.discard(self)
+        Kernel.running.discard(self)
 
 
 def _environment(folder: Path, limits: Limits) -> dict[str, str]:

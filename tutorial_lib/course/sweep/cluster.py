@@ -29,7 +29,7 @@ CONNECT = "20s"
 #: in a worker does.
 _POOLS: dict[str, "_Pool"] = {}
 #: The measured part of a run's row.
-_NOTHING = {
+_NOTHING: dict[str, Any] = {
     "scores": {},
     "error": None,
     "seconds": None,
@@ -342,7 +342,7 @@ def run_all(client, job: Job, points: Iterable[Point], *, threads: int) -> Itera
     """
     from distributed import as_completed
 
-    points = enumerate(points)
+    numbered = enumerate(points)
     # A key that the scheduler knows already would bring that task's result.
     token = os.urandom(6).hex()
     prepared = client.submit(prepare, job, key=f"tutorial-{token}", pure=False)
@@ -354,7 +354,7 @@ def run_all(client, job: Job, points: Iterable[Point], *, threads: int) -> Itera
             window = 4 * threads + 16
             # Refilled by the half: one message for many tasks costs little more than for one.
             if not exhausted and len(waiting) <= window // 2:
-                batch = list(itertools.islice(points, window - len(waiting)))
+                batch = list(itertools.islice(numbered, window - len(waiting)))
                 exhausted = len(batch) < window - len(waiting)
                 if batch:
                     futures = client.map(

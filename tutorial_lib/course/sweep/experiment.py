@@ -106,7 +106,8 @@ def load(program: Program, parameters: dict[str, Any]) -> list[Call]:
     sys.modules["__main__"] = module
     for place, (source, number) in enumerate(zip(program.sources, program.numbers)):
         if place == len(program.sources) - 1:
-            calls.clear(), read.clear()
+            calls.clear()
+            read.clear()
         _execute(source, f"<{program.chapter}, code cell {number}>", namespace, instead, calls)
         if place == program.parameters:
             namespace.update(parameters)
@@ -231,7 +232,7 @@ def main() -> None:
     faulthandler.enable()
     parent = Parent(silent=True)
     loaded: dict[str, list[Call]] = {}
-    memory = None
+    memory = _Memory()
     while True:
         try:
             # Pickled, so that a tuple arrives as a tuple.
@@ -246,7 +247,7 @@ def main() -> None:
                     sys.path.insert(0, order["program"].folder)
                 loaded[order["set"]] = calls = load(order["program"], order["parameters"])
                 runs = list({id(call.run): None for call in calls})
-                answer = {
+                answer: dict[str, Any] = {
                     "calls": [call.describe() | {"which": runs.index(id(call.run))} for call in calls],
                     "versions": _versions(),
                 }

@@ -33,7 +33,8 @@ class Experimenter:
 
         environment = kernel_environment() | {"MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
         environment |= {name: str(threads) for name in THREADS} if threads else {}
-        self.program, self.sets, self.full = program, {}, False
+        self.program, self.full = program, False
+        self.sets: dict[str, dict] = {}
         self.child = Child("tutorial_lib.course.sweep.experiment", environment=environment)
         self.process = self.child.process
 

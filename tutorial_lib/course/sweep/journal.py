@@ -1,5 +1,6 @@
 """The journal of a sweep: rows on the disk as they come."""
 
+import io
 import json
 import os
 import time
@@ -22,8 +23,9 @@ class Journal:
     """
 
     def __init__(self, path: Path):
-        self.path, self.waiting, self.written = path, [], time.monotonic()
-        self.file, self.torn = None, False
+        self.path, self.written, self.torn = path, time.monotonic(), False
+        self.waiting: list[dict] = []
+        self.file: io.FileIO | None = None
         #: Status by key.
         self.status: dict[str, str] = {}
 
@@ -66,7 +68,6 @@ class Journal:
         Raises:
             DiskError: if it cannot be stored.
         """
-
         if not self.waiting or not (now or time.monotonic() - self.written > FLUSH):
             return
         text = "".join(json.dumps(row) + "\n" for row in self.waiting)
@@ -87,7 +88,11 @@ class Journal:
 
 
 def store(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
 
+    Raises:
+        DiskError: if it cannot be stored.
+    """
     try:
         atomic_write(path, text)
     except OSError as error:
