@@ -6,6 +6,7 @@ import os
 import pkgutil
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,43 @@ COURSE = sorted((PACKAGE / "course").rglob("*.py"))
 METHODS = sorted({*PACKAGE.rglob("*.py")} - {*LAB, *COURSE, PACKAGE / "__init__.py"})
 DATA = sorted((ROOT / "data_scripts").rglob("*.py"))
 
+#: The wings of `course`. They stand beside each other over its ground floor; the command line alone opens them all.
+WINGS = ("classroom", "front", "run", "sweep")
+
 
 def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def arrows(paths: list[Path]) -> dict[str, set[str]]:
+    """Module -> the modules that it imports, anywhere in it. To import from a folder is to import each file of it: the
+    folder's own file gets its names from them, some only when they are asked for."""
+    modules = {module_name(path): path for path in paths}
+    found: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        targets = set()
+        for name in imported(path):
+            parent = name.rpartition(".")[0]
+            if name not in modules and parent in modules and modules[parent].name == "__init__.py":
+                targets |= {inner for inner in modules if inner.startswith(parent + ".")}
+            elif name in modules and modules[name].name != "__init__.py":
+                targets.add(name)
+        found[module] = targets
+    return found
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """One circle of imports, first module again at its end; an empty list where there is none."""
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return error.args[1]
+    return []
 
 
 def test_there_is_something_on_every_floor():
@@ -65,8 +100,7 @@ def test_a_method_imports_torch_numpy_scipy_and_methods_only(path):
 
 def test_importing_the_methods_loads_no_optional_library(tmp_path):
     (tmp_path / "home").mkdir()
-    modules = ", ".join(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in METHODS)
-    modules = modules.replace(".__init__", "")
+    modules = ", ".join(module_name(path) for path in METHODS)
     code = f"import sys, {modules}; print([n for n in {sorted(OPTIONAL)!r} if n in sys.modules])"
     assert run_python(code, tmp_path / "home").strip() == "[]"
 
@@ -88,6 +122,48 @@ def test_the_lab_does_not_look_up(path):
 @pytest.mark.parametrize("path", COURSE, ids=named)
 def test_the_course_does_not_look_aside(path):
     assert not under(imported(path), "data_scripts", "tests", "benchmarks")
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_the_wings_do_not_import_each_other(wing):
+    others = [f"tutorial_lib.course.{other}" for other in WINGS if other != wing]
+    paths = sorted((PACKAGE / "course" / wing).rglob("*.py"))
+    assert len(paths) > 1
+    assert {named(path): under(imported(path), *others) for path in paths if under(imported(path), *others)} == {}
+
+
+def test_the_ground_floor_imports_no_wing():
+    """But for the command line, which opens them."""
+    wings = [f"tutorial_lib.course.{wing}" for wing in WINGS]
+    ground = [path for path in (PACKAGE / "course").glob("*.py") if path.name != "cli.py"]
+    assert {named(path): under(imported(path), *wings) for path in ground if under(imported(path), *wings)} == {}
+
+
+def test_no_import_runs_in_a_circle():
+    assert circle(arrows([*METHODS, *LAB, *COURSE, *DATA])) == []
+
+
+def test_the_finder_of_circles_finds_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    folder = tmp_path / "tutorial_lib/text"
+    folder.mkdir(parents=True)
+    files = {"__init__": "_HOME = {'clean': 'a'}", "a": "def f():\n    from . import b", "b": "from .c import x", "c": ""}
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    paths = sorted(folder.glob("*.py"))
+    assert circle(arrows(paths)) == []
+    (folder / "c.py").write_text("from tutorial_lib.text.a import f")
+    assert {name.rpartition(".")[2] for name in circle(arrows(paths))} == {"a", "b", "c"}
+    (folder / "c.py").write_text("from tutorial_lib.text import clean")  # a name that its folder hands on
+    assert circle(arrows(paths))
+
+
+def test_a_file_is_one_room():
+    """Lines of code files: at most 700, in `course` 500; tables of words are not code to read."""
+    tables = {PACKAGE / "augment/lexicon.py"}
+    limits = {path: 500 if path in COURSE else 700 for path in {*METHODS, *LAB, *COURSE, *DATA} - tables}
+    long = {named(path): lines for path in limits if (lines := len(path.read_text("utf-8").splitlines())) > limits[path]}
+    assert long == {}
 
 
 @pytest.mark.parametrize("path", DATA, ids=named)
