@@ -60,14 +60,15 @@ def arrows(paths: list[Path]) -> dict[str, set[str]]:
     modules = {module_name(path): path for path in paths}
     found: dict[str, set[str]] = {}
     for module, path in modules.items():
-        targets = set()
+        targets: set[str] = set()
         for name in imported(path):
             parent = name.rpartition(".")[0]
             if name not in modules and parent in modules and modules[parent].name == "__init__.py":
                 targets |= {inner for inner in modules if inner.startswith(parent + ".")}
             elif name in modules and modules[name].name != "__init__.py":
                 targets.add(name)
-        found[module] = targets
+        # A file may name itself: sweep's cluster sends a function to workers, who import it from there by its name.
+        found[module] = targets - {module}
     return found
 
 
