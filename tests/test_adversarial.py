@@ -1303,7 +1303,7 @@ def test_the_attack_on_an_encoder_is_that_of_its_padded_form():
         (FGM, {"epsilon": -1}, "epsilon must be finite and at least 0, got -1"),
         (FGM, {"epsilon": math.nan}, "epsilon must be finite"),
         (PGD, {"epsilon": math.inf}, "epsilon must be finite"),
-        (FGM, {"epsilon": True}, "epsilon must be finite"),
+        (FGM, {"epsilon": True}, "epsilon must be a number, finite and at least 0, got True"),
         (FGM, {"space": "weights"}, "space must be 'activation' or 'weight', got 'weights'"),
         (FGM, {"norm": "token"}, "norm must be 'sample' or 'batch', got 'token'"),
         (FGM, {"ball": "l1"}, "ball must be 'l2' or 'linf', got 'l1'"),

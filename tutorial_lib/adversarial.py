@@ -33,9 +33,13 @@ from torch import Tensor, nn
 
 from . import _arguments as check
 from ._kernels.hooks import lies_in_encoder
-from ._kernels.passes import Activations, Ball, Mask, Passes, Weight, draws
+from ._kernels.passes import Activations, Ball, Passes, Weight, draws
 
 __all__ = ["FGM", "PGD", "VAT", "AdversarialStep", "FreeLB", "attack"]
+
+
+#: What may be perturbed: True or 1 there; one for each call of the layer where they differ.
+Mask = Tensor | np.ndarray | Sequence[Tensor | np.ndarray] | None
 
 
 class AdversarialStep(NamedTuple):
@@ -607,12 +611,12 @@ def attack(
 
 def _kl(target: Tensor, logits: Tensor, *, multilabel: bool) -> Tensor:
     """KL(p || q) of the distributions behind two tensors of logits, the mean over all but the classes."""
-    if multilabel:
+    if multilabel:  # (..., C) -> (...)
         log_p, log_q = F.logsigmoid(target), F.logsigmoid(logits)
         log_not_p, log_not_q = F.logsigmoid(-target), F.logsigmoid(-logits)
         divergence = log_p.exp() * (log_p - log_q) + log_not_p.exp() * (log_not_p - log_not_q)
         return divergence.sum(-1).mean()
-    log_p, log_q = target.log_softmax(1), logits.log_softmax(1)
+    log_p, log_q = target.log_softmax(1), logits.log_softmax(1)  # (B, C, ...) -> (B, ...)
     return (log_p.exp() * (log_p - log_q)).sum(1).mean()
 
 

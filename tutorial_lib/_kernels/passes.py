@@ -51,10 +51,6 @@ def plain_passes(words, rest, loss, tokens, target, epsilon, alpha, weights):
                 r[i] = r[i] * min(1.0, epsilon / r[i].norm())
 
 
-#: What may be perturbed: True or 1 there; one for each call of the layer where they differ.
-Mask = Tensor | Sequence[Tensor] | None
-
-
 # --- The perturbation: its direction and its size ---------------------------------------------------------------------
 
 
@@ -73,8 +69,9 @@ class Ball:
         if self.kind == "l2":
             # Seldom are the squares too large or too small for a float, and seldom is what came out of padding nan:
             # look at the norms first. This reads the gradients once and writes the steps once.
-            tokens = [_token_norms(gradient, mask) for gradient, mask in zip(gradients, keep)]
+            tokens = [_token_norms(gradient, mask) for gradient, mask in zip(gradients, keep)]  # (B, L, D) -> (B, L, 1)
             sizes = self._sizes([token if mask is None else token * mask for token, mask in zip(tokens, keep)])
+            # sizes: (B, 1, 1) each, or (1, 1, 1) for the whole batch
             sound = [torch.isfinite(token).all() for token, mask in zip(tokens, keep) if mask is not None]
             sound += [((size > 1e-15) & (size < 1e15)).all() for size in sizes]
             if torch.stack(sound).all():
@@ -281,7 +278,7 @@ class Activations:
                 raise ValueError(
                     f"padding_idx needs a layer that is called with tokens, and {self.name} was not; use mask"
                 )
-            keep = (tokens != self.padding_idx).unsqueeze(-1)
+            keep = (tokens != self.padding_idx).unsqueeze(-1)  # (B, L) -> (B, L, 1)
         if self.masks:
             if len(self.masks) > 1 and call >= len(self.masks):
                 raise ValueError(f"mask must have one entry for each call of {self.name}, got {len(self.masks)}")
@@ -291,7 +288,8 @@ class Activations:
                     f"mask must have the first dimensions of what {self.name} gives, {tuple(output.shape)}, got "
                     f"{tuple(mask.shape)}; give a list with one mask for each call where they differ"
                 )
-            mask = mask.to(output.device).bool().view(*mask.shape, *[1] * (output.ndim - mask.ndim))
+            mask = mask.to(output.device).bool()
+            mask = mask.view(*mask.shape, *[1] * (output.ndim - mask.ndim))  # (B, L) -> (B, L, 1)
             keep = mask if keep is None else keep & mask
         return keep
 
