@@ -12,6 +12,7 @@ import re
 import symtable
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 #: What is there in every notebook without being bound by a cell.
@@ -123,6 +124,7 @@ class _Cell:
         return self.assigned_into | (self.called_upon - modules)
 
 
+@lru_cache(maxsize=2048)  # a notebook's cells are asked for again with each exercise
 def _read(source: str) -> _Cell:
     try:
         source, tree = _parse(source)
