@@ -23,7 +23,7 @@ LANGUAGES = ["en", "zh"]
 def test_shapes_and_shares(language):
     notes = clinical_notes(4000, language=language)
     assert notes.labels.shape == (4000, 8) and notes.labels.dtype == torch.float32
-    shares = torch.tensor([c.share for c in module._LANGUAGES[language].conditions.values()])
+    shares = torch.tensor([c.share for c in module.LANGUAGES[language].conditions.values()])
     # Four standard errors of a share of 0.4 among 4,000.
     torch.testing.assert_close(notes.labels.mean(0), shares, atol=4 * (0.24 / 4000) ** 0.5, rtol=0)
     assert all(notes.texts) and notes.texts == notes.clean_texts
@@ -32,7 +32,7 @@ def test_shapes_and_shares(language):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_true_condition_is_asserted_and_every_absent_one_only_denied(language):
     """Read back from the templates: each sentence is matched against every template, and must fit the labels."""
-    words = module._LANGUAGES[language]
+    words = module.LANGUAGES[language]
     slots = {"symptom": "symptoms", "symptom2": "symptoms", "name": "names", "drug": "drugs", "finding": "findings"}
 
     def readings(sentence):

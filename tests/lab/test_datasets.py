@@ -9,7 +9,7 @@ from scipy.signal import find_peaks
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from tutorial_lib.lab import datasets
+from tutorial_lib.lab import datasets, ecg
 from tutorial_lib.lab.datasets import (
     corrupt_labels,
     ecg_cooccurrence,
@@ -121,7 +121,7 @@ def test_exact_cooccurrence_where_it_has_a_closed_form():
 
 def test_labels_follow_the_stated_law_within_sampling_error():
     count = 40_000
-    labels = datasets._ecg_labels(count, np.random.default_rng(7))
+    labels = ecg._ecg_labels(count, np.random.default_rng(7))
     joint = ecg_cooccurrence()
     error = labels.T @ labels / count - joint
     assert np.abs(error).max() < 4.5 * np.sqrt(joint * (1 - joint) / count).max()

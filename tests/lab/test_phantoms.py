@@ -260,8 +260,8 @@ def test_cell_phantoms_bad_input():
         ({"cells": -1}, "cells must be"),
         ({"radius": (1.0, 5.0)}, "radius must be"),
         ({"radius": (9.0, 5.0)}, "radius must be"),
-        ({"noise": math.nan}, "noise and bias must be"),
-        ({"bias": -1.0}, "noise and bias must be"),
+        ({"noise": math.nan}, "noise must be"),
+        ({"bias": -1.0}, "bias must be"),
         ({"crowding": -0.1}, "crowding must be"),
     ):
         with pytest.raises(ValueError, match=message):

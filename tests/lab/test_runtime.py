@@ -26,7 +26,7 @@ def test_one_seed_fixes_all_three_sources():
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "1", True, None])
 def test_bad_seeds(seed):
-    with pytest.raises(ValueError, match="seed must be an integer"):
+    with pytest.raises(ValueError, match="seed must be a whole number"):
         seed_everything(seed)
 
 

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import torch
 
+from .._arguments import tensor, what, whole, wide
+
 
 class Reliability(NamedTuple):
     """A reliability diagram in numbers, one entry a bin. Made by :func:`reliability`.
@@ -41,8 +43,9 @@ def reliability(probabilities: torch.Tensor, targets: torch.Tensor, *, bins: int
     >>> reliability(torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([0, 0]), bins=2).accuracy
     tensor([   nan, 0.5000], dtype=torch.float64)
     """
-    _check(probabilities, targets, bins)
-    confidence, predicted = probabilities.detach().cpu().max(dim=1)
+    bins = whole(bins, "bins", low=1)
+    _check(probabilities, targets)
+    confidence, predicted = wide(probabilities.detach()).cpu().max(dim=1)  # (N,) each
     right = (predicted == targets.detach().cpu()).double()
     edges = torch.linspace(0, 1, bins + 1, dtype=confidence.dtype)
     where = (torch.bucketize(confidence, edges) - 1).clamp(0, bins - 1)
@@ -81,18 +84,21 @@ def calibration_error(probabilities: torch.Tensor, targets: torch.Tensor, *, bin
     return float((count * (accuracy - confidence).abs()).nansum() / total) if total else float("nan")
 
 
-def _check(probabilities: torch.Tensor, targets: torch.Tensor, bins: int) -> None:
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}")
-    if probabilities.ndim != 2 or probabilities.shape[1] < 1 or not probabilities.is_floating_point():
-        got = f"{probabilities.dtype} of shape {tuple(probabilities.shape)}"
-        raise ValueError(f"probabilities must be a floating-point (N, C) tensor, got {got}")
-    if targets.shape != probabilities.shape[:1] or targets.is_floating_point():
-        got = f"{targets.dtype} of shape {tuple(targets.shape)}"
-        raise ValueError(f"targets must be ({len(probabilities)},) integer class indices, got {got}")
-    rows = probabilities.detach()
-    if not bool(((rows >= 0) & (rows <= 1)).all()) or not bool(((rows.sum(1) - 1).abs() < 1e-3).all()):
-        raise ValueError("probabilities must have rows in [0, 1] that sum to 1; apply softmax to logits first")
+def _check(probabilities: torch.Tensor, targets: torch.Tensor) -> None:
+    tensor(probabilities, "probabilities", kind="floating-point")
+    if probabilities.ndim != 2 or probabilities.shape[1] < 1:
+        raise ValueError(f"probabilities must be a floating-point (N, C) tensor, got {what(probabilities)}")
+    whole_numbers = isinstance(targets, torch.Tensor) and not (targets.is_floating_point() or targets.is_complex())
+    if not whole_numbers or targets.shape != probabilities.shape[:1]:
+        raise ValueError(f"targets must be ({len(probabilities)},) integer class indices, got {what(targets)}")
+    rows = probabilities.detach().double()
+    off = float((rows.sum(1) - 1).abs().max()) if len(rows) else 0.0
+    # Each probability is rounded: in half precision the sum of many is off by more.
+    if not (bool(((rows >= 0) & (rows <= 1)).all()) and off < max(1e-3, 2 * torch.finfo(probabilities.dtype).eps)):
+        raise ValueError(
+            "probabilities must have rows in [0, 1] that sum to 1 (apply softmax to logits first), got values from "
+            f"{rows.min():.6g} to {rows.max():.6g} and a sum that is {off:.6g} off"
+        )
     if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < probabilities.shape[1]:
         raise ValueError(
             f"targets must lie in 0…{probabilities.shape[1] - 1}, got {int(targets.min())}…{int(targets.max())}"

@@ -1,103 +1,40 @@
-"""Built-in data that needs no download: real digits, an ECG-like generator, label corruption, splits.
+"""Built-in tasks that need no download, and the real ones of chapters 02 and 03: digits, ECG, blood cells.
 
 Every function returns the same arrays for the same seed.
 """
 
-from collections.abc import Sequence
-from functools import cache
 from os import PathLike
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import stats
 
-from tutorial_lib import _arguments as check
+from .. import _arguments as check
+from .ecg import ECG_NAMES, EcgSignals, ecg_cooccurrence, ecg_latent, ecg_signals
+from .splits import Rows, Split, Splits, split_rows
 
-
-class Split(NamedTuple):
-    """Rows of a data set: ``inputs`` (N, …) and ``targets`` (N, …)."""
-
-    inputs: torch.Tensor
-    targets: torch.Tensor
-
-
-class Splits(NamedTuple):
-    """The three :class:`Split` of an experiment."""
-
-    train: Split
-    val: Split
-    test: Split
-
-
-class Rows(NamedTuple):
-    """Row numbers of the three splits: (N,) int64 each, sorted, disjoint."""
-
-    train: torch.Tensor
-    val: torch.Tensor
-    test: torch.Tensor
-
-
-def split_rows(
-    count: int,
-    *,
-    val: float,
-    test: float,
-    seed: int,
-    stratify: Sequence | torch.Tensor | None = None,
-    groups: Sequence | torch.Tensor | None = None,
-) -> Rows:
-    """Divide ``count`` rows into train, validation and test.
-
-    Args:
-        count: number of rows.
-        val: share of the rows for validation, in [0, 1).
-        test: share for the test, in [0, 1); the rest trains.
-        seed: same seed, same split.
-        stratify: (count,) classes; each class is divided in the same shares, as nearly as whole rows allow.
-        groups: (count,) patient or record of each row; no group is ever divided, and the shares count groups.
-
-    Returns:
-        The :class:`Rows`. A share that is not zero gets at least one row (or group).
-
-    Raises:
-        ValueError: if the shares leave nothing to train on, ``stratify`` and ``groups`` are both given, their
-            length is not ``count``, or there are too few rows, groups, or members of a class.
-
-    >>> [len(part) for part in split_rows(10, val=0.2, test=0.3, seed=0)]
-    [5, 2, 3]
-    """
-    if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
-        raise ValueError(f"val and test must be shares >= 0 with val + test < 1, got val={val}, test={test}")
-    if stratify is not None and groups is not None:
-        raise ValueError("give stratify or groups, not both")
-    for name, given in (("stratify", stratify), ("groups", groups)):
-        if given is not None and len(given) != count:
-            raise ValueError(f"{name} must have one entry a row ({count}), got {len(given)}")
-    stratify, groups = (g.cpu() if isinstance(g, torch.Tensor) else g for g in (stratify, groups))
-    rng = np.random.default_rng(seed)
-    if groups is not None:
-        names, member = np.unique(np.asarray(groups), return_inverse=True)
-        part_of_group = _assign(len(names), val, test, rng, "groups")
-        part = part_of_group[member]
-    elif stratify is not None:
-        part = np.zeros(count, dtype=int)
-        classes = np.asarray(stratify)
-        for name in np.unique(classes):
-            rows = np.flatnonzero(classes == name)
-            part[rows] = _assign(len(rows), val, test, rng, f"rows of class {name}")
-    else:
-        part = _assign(count, val, test, rng, "rows")
-    return Rows(*(torch.from_numpy(np.flatnonzero(part == which)) for which in range(3)))
-
-
-def _assign(count: int, val: float, test: float, rng: np.random.Generator, what: str) -> np.ndarray:
-    """0, 1 or 2 (train, val, test) for each of ``count`` things, in random order."""
-    sizes = [max(1, round(count * share)) if share else 0 for share in (val, test)]
-    if count <= sum(sizes):
-        raise ValueError(f"too few {what} to divide: {count} for val={val}, test={test}")
-    part = np.repeat([0, 1, 2], [count - sum(sizes), *sizes])
-    return rng.permutation(part)
+__all__ = [
+    "ECG_NAMES",
+    "PROTOCOLS",
+    "Corrupted",
+    "EcgSignals",
+    "EcgTask",
+    "LongTailed",
+    "Rows",
+    "Split",
+    "Splits",
+    "corrupt_labels",
+    "ecg_cooccurrence",
+    "ecg_latent",
+    "ecg_signals",
+    "load_blood_cells_task",
+    "load_digits_split",
+    "load_ecg_task",
+    "load_mitbih_task",
+    "long_tailed_counts",
+    "long_tailed_digits",
+    "split_rows",
+]
 
 
 def load_digits_split(*, seed: int, val: float = 0.2, test: float = 0.3) -> Splits:
@@ -114,8 +51,9 @@ def load_digits_split(*, seed: int, val: float = 0.2, test: float = 0.3) -> Spli
     Raises:
         ValueError: as :func:`split_rows`.
 
-    The images are real: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998 (the
-    test half of that set), shipped with scikit-learn.
+    References:
+        E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998: the images are real, the test
+        half of that set, and come with scikit-learn.
 
     >>> load_digits_split(seed=0).train.inputs.shape
     torch.Size([899, 1, 8, 8])
@@ -127,246 +65,6 @@ def load_digits_split(*, seed: int, val: float = 0.2, test: float = 0.3) -> Spli
     targets = torch.from_numpy(digits.astype(np.int64))
     rows = split_rows(len(targets), val=val, test=test, seed=seed, stratify=targets)
     return Splits(*(Split(inputs[part], targets[part]) for part in rows))
-
-
-# --- ECG-like signals -----------------------------------------------------------------------------------------------
-
-#: The labels of :func:`ecg_signals`, in the order of its columns.
-ECG_NAMES = (
-    "atrial fibrillation",
-    "premature ventricular beat",
-    "bundle branch block",
-    "ST elevation",
-    "T inversion",
-    "first-degree block",
-    "tachycardia",
-    "low voltage",
-)
-_AF, _PVC, _BBB, _ST, _TINV, _LONG_PR, _TACHY, _LOW = range(8)
-_ECG_PREVALENCE = (0.20, 0.20, 0.20, 0.20, 0.25, 0.20, 0.25, 0.20)
-# Correlations of the *latent* normal variables; pairs that are not named are independent. Signs follow the clinic
-# (a blocked branch inverts T, fibrillation is often fast); sizes are ours.
-_ECG_LATENT = {
-    (_AF, _TACHY): 0.6,
-    (_AF, _PVC): 0.3,
-    (_BBB, _TINV): 0.6,
-    (_BBB, _LONG_PR): 0.4,
-    (_ST, _TINV): 0.4,
-    (_ST, _PVC): 0.3,
-    (_ST, _LOW): -0.3,
-    (_TACHY, _LONG_PR): -0.4,
-}
-# A fibrillating atrium makes no P wave, so there is no PR interval that could be long.
-_ECG_EXCLUDED = (_AF, _LONG_PR)
-
-_P, _Q, _R, _S, _R2, _STW, _T = range(7)
-#                          P      Q      R     S     R'    ST    T
-_WAVE_AMPLITUDE = np.array([0.15, -0.10, 1.00, -0.20, 0.00, 0.00, 0.30])  # millivolt
-_WAVE_CENTRE = np.array([-0.16, -0.032, 0.00, 0.036, 0.065, 0.13, 0.28])  # seconds after the R peak
-_WAVE_WIDTH = np.array([0.022, 0.012, 0.016, 0.014, 0.020, 0.05, 0.05])  # standard deviation, seconds
-
-
-class EcgSignals(NamedTuple):
-    """What :func:`ecg_signals` makes.
-
-    Attributes:
-        signals: (N, 1, L) float32, millivolt.
-        labels: (N, K) float32, 0 or 1.
-        names: K names of the labels.
-        beats: (N, M) float32, time of each R peak in seconds; NaN where there is none in the window.
-        hz: samples a second.
-    """
-
-    signals: torch.Tensor
-    labels: torch.Tensor
-    names: tuple[str, ...]
-    beats: torch.Tensor
-    hz: float
-
-
-def ecg_signals(count: int, *, seed: int, length: int = 256, hz: float = 64.0, noise: float = 1.0) -> EcgSignals:
-    r"""Make ECG-like signals with eight abnormalities that may occur together.
-
-    **Labels.** A Gaussian copula: :math:`y_k = [z_k < \Phi^{-1}(p_k)]` with :math:`z \sim N(0, R)`; ``ecg_latent()``
-    gives :math:`p` and :math:`R`. One structural exclusion: where atrial fibrillation and first-degree block
-    come up together, the block is dropped. ``ecg_cooccurrence()`` gives the exact probability of every pair.
-
-    **Signals.** Each beat is a sum of Gaussian waves P, Q, R, S, T round its R peak, an idea of McSharry et al.
-    2003 (whose dynamical system we do not use):
-    :math:`x(t) = g \sum_{b} \sum_{w} a_{bw} \exp\left(-(t - t_b - c_{bw})^2 / 2 s_{bw}^2\right)`.
-    What a label changes:
-
-    - atrial fibrillation: no P, RR intervals scatter (log-normal, 0.22), a 5–8 Hz ripple of 0.05 mV
-    - premature ventricular beat: one beat comes 35 % of an RR early, without P, 2.5 times as wide, T inverted
-    - bundle branch block: QRS 1.6 times as wide, with a second peak R'
-    - ST elevation: +0.20 to 0.35 mV between S and T
-    - T inversion: T upside down
-    - first-degree block: PR interval 0.24–0.28 s instead of 0.15–0.17 s
-    - tachycardia: 105–140 beats a minute instead of 55–95
-    - low voltage: the whole signal times 0.35–0.5 instead of 0.8–1.2
-
-    Wave sizes vary by 15 % from signal to signal. Noise: white, 0.05 mV, and a baseline wander of 0.15 mV at
-    0.15–0.5 Hz.
-
-    Args:
-        count: number of signals, N; zero is allowed.
-        seed: same seed, same arrays.
-        length: samples a signal, L.
-        hz: samples a second.
-        noise: factor on white noise and wander; 0 leaves the clean signal (and the same labels and beats).
-
-    Returns:
-        The :class:`EcgSignals`.
-
-    Raises:
-        ValueError: if ``count`` < 0, ``length`` < 1, ``hz`` ≤ 0 or ``noise`` < 0.
-
-    >>> data = ecg_signals(4, seed=0)
-    >>> data.signals.shape, data.labels.shape
-    (torch.Size([4, 1, 256]), torch.Size([4, 8]))
-    """
-    if count < 0 or length < 1:
-        raise ValueError(f"count must be at least 0 and length at least 1, got count={count}, length={length}")
-    if not hz > 0 or not noise >= 0:
-        raise ValueError(f"hz must be above 0 and noise at least 0, got hz={hz}, noise={noise}")
-    rng = np.random.default_rng(seed)
-    labels = _ecg_labels(count, rng)
-    has = labels.astype(bool)
-    duration = length / hz
-
-    rate = np.where(has[:, _TACHY], rng.uniform(105, 140, count), rng.uniform(55, 95, count))
-    rr = 60 / rate
-    beats, early = _ecg_beats(has, rr, duration, rng)
-    amplitude, centre, width = _ecg_waves(has, rr, early, rng)
-    gain = np.where(has[:, _LOW], rng.uniform(0.35, 0.5, count), rng.uniform(0.8, 1.2, count))
-
-    time = np.arange(length, dtype=np.float32) / hz
-    clean = _sum_of_gaussians(time, beats[:, :, None] + centre, amplitude, width)
-    ripple = 0.05 * np.sin(2 * np.pi * (rng.uniform(5, 8, (count, 1)) * time + rng.random((count, 1))))
-    clean += has[:, [_AF]] * ripple
-    wander = 0.15 * np.sin(2 * np.pi * (rng.uniform(0.15, 0.5, (count, 1)) * time + rng.random((count, 1))))
-    white = 0.05 * rng.standard_normal((count, length))
-    signals = gain[:, None] * clean + noise * (wander + white)
-
-    inside = np.where((beats >= 0) & (beats < duration), beats, np.nan)
-    return EcgSignals(
-        signals=torch.from_numpy(signals.astype(np.float32)).unsqueeze(1),
-        labels=torch.from_numpy(labels.astype(np.float32)),
-        names=ECG_NAMES,
-        beats=torch.from_numpy(inside.astype(np.float32)),
-        hz=float(hz),
-    )
-
-
-def _ecg_labels(count: int, rng: np.random.Generator) -> np.ndarray:
-    prevalence, latent = ecg_latent()
-    normal = rng.standard_normal((count, len(prevalence))) @ np.linalg.cholesky(latent).T
-    labels = (normal < stats.norm.ppf(prevalence)).astype(int)
-    keeps, drops = _ECG_EXCLUDED
-    labels[:, drops] *= 1 - labels[:, keeps]
-    return labels
-
-
-def _ecg_beats(has, rr, duration, rng):
-    """Times of the R peaks (N, M), some before 0 and after the end, and which beat is premature (N, M)."""
-    count = len(rr)
-    most = int(np.ceil(duration / (60 / 140))) + 12  # spare beats: scattered intervals can run short
-    scatter = np.where(has[:, [_AF]], 0.22, 0.02) * rng.standard_normal((count, most))
-    steps = rr[:, None] * np.exp(scatter)
-    beats = np.cumsum(steps, axis=1) - rr[:, None] * (1 + rng.random((count, 1)))
-    # The premature beat: the one nearest to a random instant of the middle. It comes early; the next one keeps
-    # its time, which is the full compensatory pause.
-    instant = duration * rng.uniform(0.25, 0.75, (count, 1))
-    nearest = np.abs(beats - instant).argmin(axis=1)
-    early = (np.arange(most) == nearest[:, None]) & has[:, [_PVC]]
-    return beats - 0.35 * rr[:, None] * early, early
-
-
-def _ecg_waves(has, rr, early, rng):
-    """Amplitude, centre and width of every wave of every beat: (N, M, 7) each."""
-    count = len(rr)
-    shape = (*early.shape, len(_WAVE_AMPLITUDE))
-    amplitude = _WAVE_AMPLITUDE * np.exp(0.15 * rng.standard_normal((count, len(_WAVE_AMPLITUDE))))
-    centre = np.tile(_WAVE_CENTRE, (count, 1))
-    width = np.tile(_WAVE_WIDTH, (count, 1))
-
-    stretch = np.sqrt(rr)  # repolarisation shortens with the heart's cycle (Bazett)
-    centre[:, [_STW, _T]] *= stretch[:, None]
-    width[:, [_STW, _T]] *= stretch[:, None]
-    centre[:, _P] = -np.where(has[:, _LONG_PR], rng.uniform(0.24, 0.28, count), rng.uniform(0.15, 0.17, count))
-    amplitude[has[:, _AF], _P] = 0
-    amplitude[:, _STW] = has[:, _ST] * rng.uniform(0.20, 0.35, count)
-    amplitude[has[:, _TINV], _T] *= -1
-    block = has[:, _BBB]
-    amplitude[block, _R2] = rng.uniform(0.5, 0.8, count)[block]
-    width[np.ix_(block, [_Q, _R, _S, _R2])] *= 1.6
-
-    amplitude, centre, width = (np.broadcast_to(x[:, None], shape).copy() for x in (amplitude, centre, width))
-    amplitude[early] *= np.array([0, 1, 1.3, 2, 0, 0, 1])
-    amplitude[early, _T] = -0.4
-    width[early] *= np.array([1, 2.5, 2.5, 2.5, 2.5, 1, 1])
-    return amplitude, centre, width
-
-
-def _sum_of_gaussians(time, centre, amplitude, width, chunk=64):
-    """Add up the waves of each signal: time (L,), the others (N, M, W) → (N, L)."""
-    out = np.empty((len(centre), len(time)))
-    centre, amplitude, width = (
-        x.reshape(len(x), np.prod(x.shape[1:], dtype=int), 1).astype(np.float32) for x in (centre, amplitude, width)
-    )
-    for start in range(0, len(out), chunk):  # N × (M W) × L at once would not fit the cache
-        rows = slice(start, start + chunk)
-        wave = (time - centre[rows]) / width[rows]
-        np.multiply(wave, wave, out=wave)
-        np.exp(-0.5 * wave, out=wave)
-        out[rows] = np.einsum("nwl,nw->nl", wave, amplitude[rows, :, 0])
-    return out
-
-
-def ecg_latent() -> tuple[np.ndarray, np.ndarray]:
-    """Return the stated law of :func:`ecg_signals`' labels: prevalences p (K,) and latent correlations R (K, K).
-
-    >>> p, R = ecg_latent()
-    >>> bool(np.linalg.eigvalsh(R).min() > 0)
-    True
-    """
-    latent = np.eye(len(ECG_NAMES))
-    for (i, j), value in _ECG_LATENT.items():
-        latent[i, j] = latent[j, i] = value
-    return np.array(_ECG_PREVALENCE), latent
-
-
-@cache
-def _ecg_cooccurrence() -> np.ndarray:
-    prevalence, latent = ecg_latent()
-    cut = stats.norm.ppf(prevalence)
-    keeps, drops = _ECG_EXCLUDED
-
-    def all_on(*labels):
-        which = sorted(set(labels))
-        return stats.multivariate_normal.cdf(cut[which], cov=latent[np.ix_(which, which)], rng=0)
-
-    joint = np.empty_like(latent)
-    for i in range(len(cut)):
-        for j in range(i + 1):
-            joint[i, j] = all_on(i, j)
-            if drops in (i, j):  # on only where the excluding label is off
-                joint[i, j] -= all_on(i, j, keeps)
-            joint[j, i] = joint[i, j]
-    return joint
-
-
-def ecg_cooccurrence() -> np.ndarray:
-    """Return the exact probability that labels i and j of :func:`ecg_signals` are both on; the diagonal holds P(i).
-
-    Returns:
-        (K, K) float64, symmetric.
-
-    >>> joint = ecg_cooccurrence()
-    >>> bool(joint[0, 5] == 0)  # fibrillation excludes first-degree block
-    True
-    """
-    return _ecg_cooccurrence().copy()
 
 
 # --- corrupted labels -----------------------------------------------------------------------------------------------
@@ -465,11 +163,14 @@ def load_ecg_task(*, seed: int, train: int = 800, val: int = 200, test: int = 40
     Returns:
         The :class:`EcgTask`; ``inputs`` (N, 1, 256) float32, ``targets`` (N, 8) float32.
 
+    Raises:
+        ValueError: if a size is below 0.
+
     >>> load_ecg_task(seed=0).data.train.inputs.shape
     torch.Size([800, 1, 256])
     """
-    made = ecg_signals(train + val + test, seed=seed)
-    sizes = [train, val, test]
+    sizes = [check.whole(size, name, low=0) for size, name in ((train, "train"), (val, "val"), (test, "test"))]
+    made = ecg_signals(sum(sizes), seed=seed)
     parts = [Split(*pair) for pair in zip(made.signals.split(sizes), made.labels.split(sizes))]
     return EcgTask(Splits(*parts), made.names, made.hz)
 
@@ -496,12 +197,12 @@ def load_mitbih_task(
 
     Raises:
         FileNotFoundError: if the set has not been prepared; the message holds the command that does it.
-        ValueError: if ``per_record`` or ``patients`` is below 1.
+        ValueError: if ``per_record`` or ``patients`` is below 1, or ``share`` outside [0, 1].
     """
     from .real import load_real
 
-    if per_record < 1 or patients < 1:
-        raise ValueError(f"per_record and patients must be at least 1, got {per_record} and {patients}")
+    per_record, patients = check.whole(per_record, "per_record", low=1), check.whole(patients, "patients", low=1)
+    seed, share = check.whole(seed, "seed", low=0), check.number(share, "share", low=0, high=1)
     real = load_real("mitbih", folder)
     label, record, is_test = real["label"], real["record"], real["split"] == "test"
     keep = [
@@ -558,7 +259,7 @@ class LongTailed(NamedTuple):
 def long_tailed_counts(classes: int, *, head: int, ratio: float) -> np.ndarray:
     r"""Return sizes that fall exponentially from head to tail: :math:`n_k = n_0 \, \rho^{-k/(C-1)}`, rounded.
 
-    This is the usual way to make a balanced set long-tailed (Cui et al. 2019, arXiv:1901.05555, section 5.1).
+    This is the usual way to make a balanced set long-tailed.
 
     Args:
         classes: number of classes, C ≥ 2.
@@ -571,14 +272,20 @@ def long_tailed_counts(classes: int, *, head: int, ratio: float) -> np.ndarray:
     Raises:
         ValueError: if ``classes`` < 2, ``ratio`` < 1, or the rarest class would round to no sample.
 
+    References:
+        Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019, arXiv:1901.05555, section 5.1.
+
     >>> long_tailed_counts(5, head=100, ratio=100).tolist()
     [100, 32, 10, 3, 1]
     """
-    if classes < 2 or not ratio >= 1:
-        raise ValueError(f"classes must be at least 2 and ratio at least 1, got classes={classes}, ratio={ratio}")
-    sizes = np.rint(head * float(ratio) ** (-np.arange(classes) / (classes - 1))).astype(np.int64)
+    classes, head, ratio = (
+        check.whole(classes, "classes", low=2),
+        check.whole(head, "head"),
+        check.number(ratio, "ratio", low=1),
+    )
+    sizes = np.rint(head * ratio ** (-np.arange(classes) / (classes - 1))).astype(np.int64)
     if sizes[-1] < 1:
-        raise ValueError(f"head={head} is too small for ratio={ratio}: the rarest class would have no sample")
+        raise ValueError(f"head must be so large that the rarest class has a sample at ratio={ratio:g}, got {head}")
     return sizes
 
 
@@ -609,6 +316,7 @@ def long_tailed_digits(
     """
     from sklearn.datasets import load_digits
 
+    val, test, seed = check.whole(val, "val", low=0), check.whole(test, "test", low=0), check.whole(seed, "seed", low=0)
     pixels, digits = load_digits(return_X_y=True)
     rng = np.random.default_rng(seed)
     order = rng.permutation(10)
@@ -653,7 +361,7 @@ def load_blood_cells_task(
     real = load_real("bccd", folder)
     label, part_of = real["label"].astype(np.int64), real["split"]
     names = tuple(str(name) for name in real["class_names"])
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check.whole(seed, "seed", low=0))
     order = rng.permutation(len(names))
     sizes = np.empty(len(names), dtype=np.int64)
     sizes[order] = long_tailed_counts(len(names), head=head, ratio=ratio)
@@ -676,7 +384,7 @@ def _take(rows, own, sizes, what):
     """Move the first rows of ``own`` into the named parts, in the order of ``sizes``."""
     if sum(sizes.values()) > len(own):
         wish = ", ".join(f"{part} {size}" for part, size in sizes.items())
-        raise ValueError(f"too few samples of {what}: {len(own)} for {wish}")
+        raise ValueError(f"{', '.join(sizes)} must leave enough, got too few samples of {what}: {len(own)} for {wish}")
     start = 0
     for part, size in sizes.items():
         rows[part].extend(own[start : start + size])

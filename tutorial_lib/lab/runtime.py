@@ -7,6 +7,8 @@ import random
 import numpy as np
 import torch
 
+from .._arguments import whole
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -25,9 +27,7 @@ def seed_everything(seed: int) -> torch.Generator:
     >>> seed_everything(3).initial_seed()
     3
     """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be an integer in [0, 2**32), got {seed!r}")
-    seed = int(seed)
+    seed = whole(seed, "seed", low=0, high=2**32 - 1)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  libraries we call (scikit-learn) still read the global state
     torch.manual_seed(seed)
@@ -59,7 +59,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if kind == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if has[kind]))
     if not has[kind] or (index and int(index) >= torch.cuda.device_count()):
-        raise ValueError(f"device {name!r} was asked for, but this machine has none; use 'auto' or 'cpu'")
+        raise ValueError(f"device must be 'cpu' or 'auto' where this machine has none of its kind, got {name!r}")
     return torch.device(name)
 
 

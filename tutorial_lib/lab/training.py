@@ -11,6 +11,9 @@ from importlib.util import find_spec
 import torch
 from torch import nn
 
+from .. import _arguments
+from .._arguments import choice, whole, wholes, wide
+
 
 class Batches:
     """A re-iterable of mini-batches cut from tensors that fit in memory. Made by :func:`batches`."""
@@ -60,13 +63,12 @@ def batches(
     [2, 2, 1]
     """
     if not tensors:
-        raise ValueError("batches needs at least one tensor, got none")
+        raise ValueError("tensors must be at least one tensor, got none")
     lengths = [len(tensor) for tensor in tensors]
     if len(set(lengths)) > 1:
         raise ValueError(f"tensors must have equal length, got {lengths}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    return Batches(tensors, batch_size, shuffle, generator)
+    batch_size, source = whole(batch_size, "batch_size", low=1), _arguments.generator(generator)
+    return Batches(tensors, batch_size, shuffle, source)
 
 
 @dataclass
@@ -86,7 +88,9 @@ class History:
     def column(self, name: str) -> list[float]:
         """Return one column, an entry an epoch."""
         if self.rows and name not in self.rows[0]:
-            raise ValueError(f"history has no column {name!r}; it has {', '.join(self.rows[0])}")
+            raise ValueError(
+                f"history has no column {name!r}: name must be one of {', '.join(self.rows[0])}, got {name!r}"
+            )
         return [row[name] for row in self.rows]
 
     @property
@@ -152,14 +156,12 @@ def fit(
     >>> len(history.rows)
     2
     """
-    if epochs < 0:
-        raise ValueError(f"epochs must be at least 0, got {epochs}")
-    if mode not in ("max", "min"):
-        raise ValueError(f"mode must be 'max' or 'min', got {mode!r}")
+    epochs, mode = whole(epochs, "epochs", low=0), choice(mode, "mode", ("max", "min"))
+    patience = None if patience is None else whole(patience, "patience", low=0)
     if monitor is None and (patience is not None or restore_best):
-        raise ValueError("patience and restore_best need monitor=, the score that says which epoch is best")
+        raise ValueError("patience and restore_best need monitor=, the score that says which epoch is best, got None")
     if monitor is not None and validate is None:
-        raise ValueError("monitor needs validate=, the function that computes it")
+        raise ValueError("monitor needs validate=, the function that computes it, got None")
 
     history, best_score, best_state = History(), None, None
     was_training = model.training
@@ -174,11 +176,15 @@ def fit(
                 loss.backward()
             optimizer.step()
             size = len(batch[0]) if isinstance(batch, tuple | list) else len(batch)
-            # Summed on the device: reading the loss at every step would make a GPU wait.
-            total = loss.detach() * size if total is None else total + loss.detach() * size
+            # Summed on the device: reading the loss at every step would make a GPU wait. In float32 at least: a sum
+            # over an epoch is soon more than half precision can hold.
+            weighted = wide(loss.detach()) * size
+            total = weighted if total is None else total + weighted
             rows += size
         if not rows:
-            raise ValueError("train gave no batch; is it a generator that was already used up?")
+            raise ValueError(
+                "train must give batches at every epoch, got no batch; is it a generator that was already used up?"
+            )
         row = {"epoch": epoch, "loss": float(total) / rows}
         if not math.isfinite(row["loss"]):
             raise FloatingPointError(f"the training loss is {row['loss']} in epoch {epoch}")
@@ -191,7 +197,9 @@ def fit(
         history.rows.append(row)
         if monitor is not None:
             if monitor not in row:
-                raise ValueError(f"monitor {monitor!r} is not among the scores {', '.join(row)}")
+                raise ValueError(
+                    f"monitor {monitor!r} is not among the scores: it must be one of {', '.join(row)}, got {monitor!r}"
+                )
             score = row[monitor] if mode == "max" else -row[monitor]
             if best_score is None or score > best_score:
                 best_score, history.best_epoch = score, epoch
@@ -228,8 +236,7 @@ def predict(model: nn.Module, inputs: torch.Tensor, *, batch_size: int = 256) ->
     >>> predict(nn.Linear(3, 2), torch.zeros(5, 3)).shape
     torch.Size([5, 2])
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    batch_size = whole(batch_size, "batch_size", low=1)
     was_training = model.training
     model.eval()
     try:
@@ -270,7 +277,10 @@ def compare(
     """
     import pandas as pd
 
-    methods, seeds = list(methods), list(seeds)
+    if isinstance(methods, str):
+        raise ValueError(f"methods must be several names, such as [{methods!r}], got {methods!r}")
+    seeds = list(seeds) if isinstance(seeds, Iterable) else seeds  # a generator too
+    methods, seeds = list(methods), list(wholes(seeds, "seeds"))
     for name, values in (("methods", methods), ("seeds", seeds)):
         if not values or len(set(values)) < len(values):
             raise ValueError(f"{name} must be non-empty and without repeats, got {values}")
