@@ -81,7 +81,9 @@ NOT_ASKED = {
     "checks": "compares answers with references on the CPU; expect, which may be handed anything, is in the table",
     "claims": "works on Python's numbers",
     "clinical_notes": "makes texts, and labels on the CPU",
+    "clinical_words": STRINGS,
     "datasets": "makes data on the CPU; the functions that are handed tensors are in the table",
+    "ecg": "makes data on the CPU",
     "exercises": "expect is in the table",
     "lines": STRINGS,
     "phantoms": "makes data on the CPU",
@@ -89,6 +91,8 @@ NOT_ASKED = {
     "real": "reads files",
     "results": "writes and reads files",
     "runtime": "names devices",
+    "splits": "split_rows is in the table, under its other name lab.datasets.split_rows",
+    "stars": "works on NumPy's arrays",
     "widgets": "calls what it is given",
 }
 

@@ -119,7 +119,7 @@ def sigmoid_focal_loss(
     ``alpha=None`` leaves both factors out. :math:`\gamma = 0` is then binary cross-entropy. For soft targets it is the
     mixture of the two losses, as in :func:`focal_loss` (torchvision mixes the probabilities instead).
 
-    A class that the batch does not hold still has its negatives, and a loss.
+    A class that the batch does not hold still has its negatives, and a loss. Chapter 08 (UNet 3+) will train with it.
 
     Args:
         logits: any shape.
@@ -541,7 +541,7 @@ def hamming_loss(logits: Tensor, target: Tensor, *, reduction: str = "mean") -> 
     .. math:: L = p (1 - y) + (1 - p)\, y, \qquad p = \sigma(x)
 
     For sure predictions it is scikit-learn's Hamming loss. Where it is sure and wrong there is next to no gradient,
-    unlike in cross-entropy.
+    unlike in cross-entropy. Chapter 12 (many labels to a text) will put it beside F1.
 
     Args:
         logits: any shape, scores before the sigmoid.
@@ -620,7 +620,8 @@ def iou_loss(
 
     .. math:: L_{IoU} = 1 - \frac{\sum p y + \epsilon}{\sum p + \sum y - \sum p y + \epsilon}
 
-    Where nothing is there and nothing is predicted the loss is 0. A soft mask against itself is not 0.
+    Where nothing is there and nothing is predicted the loss is 0. A soft mask against itself is not 0. Chapter 08
+    (UNet 3+) will train with it.
 
     Args:
         probability: (B, C, *spatial) in [0, 1].

@@ -91,7 +91,7 @@ def _check(probabilities: torch.Tensor, targets: torch.Tensor) -> None:
     whole_numbers = isinstance(targets, torch.Tensor) and not (targets.is_floating_point() or targets.is_complex())
     if not whole_numbers or targets.shape != probabilities.shape[:1]:
         raise ValueError(f"targets must be ({len(probabilities)},) integer class indices, got {what(targets)}")
-    rows = probabilities.detach().double()
+    rows = probabilities.detach().cpu().double()  # (N, C); not every device has float64
     off = float((rows.sum(1) - 1).abs().max()) if len(rows) else 0.0
     # Each probability is rounded: in half precision the sum of many is off by more.
     if not (bool(((rows >= 0) & (rows <= 1)).all()) and off < max(1e-3, 2 * torch.finfo(probabilities.dtype).eps)):

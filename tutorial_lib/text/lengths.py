@@ -1,4 +1,7 @@
-"""Long texts: how long they are, and how to fit them into a model's longest input."""
+"""Long texts: how long they are, and how to fit them into a model's longest input.
+
+For chapter 12, whose records are longer than a model reads.
+"""
 
 from collections.abc import Iterable, Sequence
 
