@@ -25,43 +25,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray | Tensor
 
-__all__ = [
-    "array",
-    "bits",
-    "boxes",
-    "choice",
-    "class_counts",
-    "class_target",
-    "class_weight",
-    "double",
-    "every_row",
-    "generator",
-    "labelled",
-    "labels",
-    "listed",
-    "mask",
-    "module",
-    "modules",
-    "number",
-    "numbers",
-    "pair",
-    "reduction",
-    "rois",
-    "same_shape",
-    "single",
-    "soft_masks",
-    "spacing",
-    "spatial_dims",
-    "string",
-    "strings",
-    "tensor",
-    "unit",
-    "what",
-    "whole",
-    "wholes",
-    "wide",
-]
-
 # --- Numbers and names ----------------------------------------------------------------------------------------------
 
 
@@ -355,7 +318,7 @@ def spacing(value: Any, dims: int) -> tuple[float, ...]:
     return numbers(1.0 if value is None else value, "spacing", length=dims, broadcast=True, above=0)
 
 
-def labels(value: Array, name: str) -> Array:
+def labels(value: Any, name: str) -> Any:
     """Classes as whole numbers; bools are the classes 0 and 1."""
     kind = "f" if _is_tensor(value) and value.is_floating_point() else getattr(value.dtype, "kind", "i")
     if kind not in "biu":
@@ -423,7 +386,11 @@ def class_counts(value: Any) -> Tensor:
     wrong = ~((counts >= 1) & counts.isfinite())
     if bool(wrong.any()):
         index = int(wrong.nonzero()[0])
-        found = f"{counts[index].item():g}" if isinstance(value, torch.Tensor) else what(_sequence(value)[index])
+        found = (
+            f"{counts[index].item():g}"
+            if isinstance(value, torch.Tensor)
+            else what(list(_sequence(value) or ())[index])
+        )
         raise ValueError(f"{name} must be at least 1, got {found} for class {index}")
     return counts
 
@@ -645,7 +612,7 @@ def _items(
     """The values of a sequence, each with the name it has in an error."""
     _refuse_masked(values, name)
     if broadcast and single(values):
-        return [(name, values)] * length
+        return [(name, values)] * (length or 1)
     found = _sequence(values)
     if found is None or length is not None and len(found) != length or not empty and not len(found):
         several = f"{length} {kind}s" if length is not None else f"a sequence of {kind}s"

@@ -14,7 +14,7 @@ Both add ``lam`` times a mean squared difference of probabilities to a supervise
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -411,17 +411,17 @@ class MeanTeacher(nn.Module):
         ema_update(self.model, student, decay=decay, buffers=self.buffer_policy)
         self.updates += 1
 
-    def get_extra_state(self) -> dict[str, object]:
+    def get_extra_state(self) -> dict[str, Any]:
         averages = {name: own.average for name, own in self._own() if hasattr(own, "average")}
         return {"updates": self.updates, **({"averages": averages} if averages else {})}
 
-    def set_extra_state(self, state: dict[str, object]) -> None:
+    def set_extra_state(self, state: dict[str, Any]) -> None:
         self.updates = state["updates"]
         for name, own in self._own():
             if name in state.get("averages", ()):
                 own.average = state["averages"][name].to(own.device, copy=True)
 
-    def _own(self) -> Iterator[tuple[str, Tensor]]:
+    def _own(self) -> Iterator[tuple[str, Any]]:
         yield from self.model.named_parameters()
         yield from self.model.named_buffers()
 
@@ -469,7 +469,7 @@ def ema_update(teacher: nn.Module, student: nn.Module, *, decay: float, buffers:
             own.copy_(other)
 
 
-def _follow(own: Tensor, other: Tensor, decay: float) -> None:
+def _follow(own: Any, other: Tensor, decay: float) -> None:
     if own.dtype not in (torch.float16, torch.bfloat16):
         own.lerp_(other.to(own), 1 - decay)
         return

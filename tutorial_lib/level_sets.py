@@ -7,6 +7,7 @@ batch.
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ._kernels.distance import depth, distance_to, inner_boundary
 
 __all__ = ["curvature", "dirac", "heaviside", "mask_from_sdf", "signed_distance"]
 
-Array = np.ndarray | torch.Tensor
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 # --- A mask as a signed distance ------------------------------------------------------------------------------------
 
@@ -81,7 +82,7 @@ def signed_distance(
     >>> signed_distance(np.array([[0, 0, 1, 1, 1, 0]]), normalize=2).tolist()
     [[0.75, 0.25, -0.25, -0.75, -0.25, 0.25]]
     """
-    values = check.array(mask, "mask")
+    values: Any = check.array(mask, "mask")
     space = check.spatial_dims(spatial_dims, values, "mask", spacing)
     steps, normalize = check.spacing(spacing, space), _scale(normalize)
     inside, is_tensor = check.mask(values, "mask"), isinstance(values, torch.Tensor)
@@ -90,7 +91,7 @@ def signed_distance(
     if normalize == "diagonal":
         normalize = math.hypot(*((n - 1) * step for n, step in zip(shape, steps))) or 1.0
     samples = inside.reshape(math.prod(inside.shape[: inside.ndim - space]), *shape)  # (*batch, *space) -> (B, *space)
-    out = (torch.empty if is_tensor else np.empty)(samples.shape, dtype=_float_dtype(values))
+    out: Any = (torch.empty if is_tensor else np.empty)(samples.shape, dtype=_float_dtype(values))
 
     def transform(row: int) -> None:
         sample = _normalized(samples[row], steps, normalize)
@@ -163,9 +164,9 @@ def heaviside(x: Array, *, eps: float) -> Array:
     >>> heaviside(torch.tensor([-1.0, 0.0, 1.0]), eps=1.0)
     tensor([0.2500, 0.5000, 0.7500])
     """
-    (x, dtype), eps = _floating(x, "x"), check.number(eps, "eps", above=0)
-    arctan = torch.atan if isinstance(x, torch.Tensor) else np.arctan
-    return _cast(0.5 + arctan(x / eps) / math.pi, dtype)
+    (values, dtype), eps = _floating(x, "x"), check.number(eps, "eps", above=0)
+    arctan = torch.atan if isinstance(values, torch.Tensor) else np.arctan
+    return _cast(0.5 + arctan(values / eps) / math.pi, dtype)
 
 
 def dirac(x: Array, *, eps: float) -> Array:
@@ -190,8 +191,8 @@ def dirac(x: Array, *, eps: float) -> Array:
     >>> dirac(torch.tensor([0.0, 1.0]), eps=1.0) * torch.pi
     tensor([1.0000, 0.5000])
     """
-    (x, dtype), eps = _floating(x, "x"), check.number(eps, "eps", above=0)
-    ratio = x / eps  # eps ** 2 by itself may underflow
+    (values, dtype), eps = _floating(x, "x"), check.number(eps, "eps", above=0)
+    ratio = values / eps  # eps ** 2 by itself may underflow
     return _cast(1 / (math.pi * eps * (1 + ratio * ratio)), dtype)
 
 
@@ -224,7 +225,7 @@ def mask_from_sdf(sdf: Array, *, k: float) -> Array:
     """
     (z, dtype), k = _floating(sdf, "sdf"), check.number(k, "k, whose minus sign is in the formula,", above=0)
     if isinstance(z, torch.Tensor):
-        return torch.sigmoid(z * -min(k, torch.finfo(z.dtype).max)).to(dtype)
+        return _cast(torch.sigmoid(z * -min(k, torch.finfo(z.dtype).max)), dtype)
     with np.errstate(over="ignore"):  # an infinite product is as good as a large one
         return _cast(expit(z * -min(k, float(np.finfo(z.dtype).max))), dtype)
 
@@ -273,16 +274,16 @@ def curvature(
     """
     values, eps = check.array(phi, "phi"), check.number(eps, "eps", above=0)
     space = check.spatial_dims(spatial_dims, values, "phi", spacing)
-    phi, dtype = _floating(values, "phi")
-    if isinstance(phi, torch.Tensor):
-        return _curvature(phi, check.spacing(spacing, space), eps).to(dtype)
-    phi = torch.from_numpy(np.array(phi, np.float32 if phi.dtype == np.float32 else np.float64, order="C"))
-    return _cast(_curvature(phi, check.spacing(spacing, space), eps).numpy(), dtype)
+    (values, dtype), steps = _floating(values, "phi"), check.spacing(spacing, space)
+    if isinstance(values, torch.Tensor):
+        return _cast(_curvature(values, steps, eps), dtype)
+    copy = np.array(values, np.float32 if values.dtype == np.float32 else np.float64, order="C")
+    return _cast(_curvature(torch.from_numpy(copy), steps, eps).numpy(), dtype)
 
 
-def _curvature(phi: torch.Tensor, steps: tuple[float, ...], eps: float) -> torch.Tensor:
-    """Of the last ``len(steps)`` axes."""
-    steps = dict(zip(range(phi.ndim - len(steps), phi.ndim), steps))
+def _curvature(phi: torch.Tensor, spacing: tuple[float, ...], eps: float) -> torch.Tensor:
+    """Of the last ``len(spacing)`` axes."""
+    steps = dict(zip(range(phi.ndim - len(spacing), phi.ndim), spacing))
     axes = [axis for axis in steps if phi.shape[axis] > 1]
     slopes = {axis: torch.gradient(phi, spacing=steps[axis], dim=axis)[0] for axis in axes}
     divergence = torch.zeros_like(phi)
@@ -303,20 +304,20 @@ def _curvature(phi: torch.Tensor, steps: tuple[float, ...], eps: float) -> torch
 # --- Types ----------------------------------------------------------------------------------------------------------
 
 
-def _floating(array: Array, name: str) -> tuple[Array, np.dtype | torch.dtype]:
+def _floating(array: Any, name: str) -> tuple[Any, Any]:
     """Floating-point numbers wide enough to compute with, and the type that the answer is to have."""
-    values = check.array(array, name)
+    values: Any = check.array(array, name)
     dtype = _float_dtype(values)
     if isinstance(values, torch.Tensor):
         return check.wide(values.to(dtype)), dtype
     return values.astype(np.promote_types(dtype, np.float32), copy=False), dtype
 
 
-def _cast(values: Array, dtype: np.dtype | torch.dtype) -> Array:
+def _cast(values: Any, dtype: Any) -> Any:
     return values.to(dtype) if isinstance(values, torch.Tensor) else values.astype(dtype, copy=False)
 
 
-def _float_dtype(array: Array) -> np.dtype | torch.dtype:
+def _float_dtype(array: Any) -> Any:
     """The array's own dtype where that is floating, otherwise the default of its kind."""
     if isinstance(array, torch.Tensor):
         return array.dtype if array.is_floating_point() else torch.get_default_dtype()

@@ -22,6 +22,7 @@ logits on to the loss; and give 0, with a zero gradient, as the mean of an empty
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -245,9 +246,9 @@ def drw_weights(class_counts: Sequence[int] | Tensor, *, epoch: int, start: int,
     >>> [drw_weights([300, 100], epoch=epoch, start=160, beta=1.0).tolist() for epoch in (159, 160)]
     [[1.0, 1.0], [0.5, 1.5]]
     """
-    epoch, start = check.number(epoch, "epoch"), check.number(start, "start", finite=False)
+    deferred = check.number(epoch, "epoch") < check.number(start, "start", finite=False)
     beta = check.number(beta, "beta", low=0, high=1)
-    return class_balanced_weights(class_counts, beta=beta if epoch >= start else 0.0)
+    return class_balanced_weights(class_counts, beta=0.0 if deferred else beta)
 
 
 def ldam_loss(
@@ -296,7 +297,8 @@ def ldam_loss(
     """
     reduction, scale = check.reduction(reduction), check.number(scale, "scale", above=0)
     logits, _ = check.class_target(logits, target)
-    margins = check.class_weight(ldam_margins(class_counts, max_margin=max_margin), "class_counts", logits)  # (C,)
+    margins = ldam_margins(class_counts, max_margin=max_margin)  # (C,)
+    margins = torch.as_tensor(check.class_weight(margins, "class_counts", logits))
     weight = check.class_weight(weight, "weight", logits)
     # A softmax does not see a shift of the row, but a margin of 0.5 beside a logit of 1e4 would lose its digits.
     moved = scale * (logits - logits.detach().amax(1, keepdim=True))
@@ -373,7 +375,7 @@ def lmf_loss(
     if isinstance(weight, str):
         check.choice(weight, "weight", ("margins", None))
         weight = ldam_margins(class_counts, max_margin=max_margin)
-    margin = {"class_counts": class_counts, "max_margin": max_margin, "scale": scale}
+    margin: dict[str, Any] = {"class_counts": class_counts, "max_margin": max_margin, "scale": scale}
     ldam = ldam_loss(logits, target, **margin, weight=weight, reduction=reduction)
     return alpha * ldam + beta * focal_loss(logits, target, gamma=gamma, alpha=weight, reduction=reduction)
 

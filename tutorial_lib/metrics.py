@@ -7,7 +7,7 @@ scores in float64. A score that is 0/0 is nan, never 0 and never 1: what "nothin
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from ._kernels.nearest import nearest, surfaces
 
 __all__ = ["SegmentationScores", "SurfaceDistances", "confusion_matrix", "segmentation_scores", "surface_distances"]
 
-Array = np.ndarray | torch.Tensor
+Array = Any  # a NumPy array or a tensor: what comes back is of the kind that came
 
 
 class SegmentationScores(NamedTuple):
@@ -296,10 +296,11 @@ def surface_distances(
         both_ways = pool.map if torch.get_num_threads() > 1 and math.prod(space) >= 2**17 else map
         rows = [_measure(a, b, spacing, percentile, pooled, tolerance, policy, both_ways) for a, b in pairs]
     table = np.array(rows, dtype=np.float64).reshape(*batch, len(SurfaceDistances._fields))
-    fields = [np.array(table[..., i])[()] for i in range(table.shape[-1])]
+    fields: list[Any] = [np.array(table[..., i])[()] for i in range(table.shape[-1])]
     if isinstance(pred, torch.Tensor):
         fields = [torch.as_tensor(field).to(pred.device, check.double(pred.device)) for field in fields]
-    return SurfaceDistances(*fields[:-1], nsd=None if tolerance is None else fields[-1])
+    *distances, nsd = fields
+    return SurfaceDistances._make([*distances, None if tolerance is None else nsd])
 
 
 def _measure(pred, target, spacing, percentile, pooled, tolerance, policy, both_ways) -> tuple[float, ...]:
@@ -312,7 +313,7 @@ def _measure(pred, target, spacing, percentile, pooled, tolerance, policy, both_
         return (value,) * 5 + (0.0 if len(missing) == 1 else math.nan,)
 
     p, t = surfaces(pred, target)
-    there, back = both_ways(lambda pair: nearest(*pair, spacing), [(p, t), (t, p)])
+    there, back = both_ways(lambda pair: nearest(pair[0], pair[1], spacing), [(p, t), (t, p)])
     pool = np.concatenate([there, back])
     hd95 = np.percentile(pool, percentile) if pooled else max(np.percentile(d, percentile) for d in (there, back))
     # 3 steps of 0.1 are 0.30000000000000004: they must lie within a tolerance of 0.3.

@@ -175,8 +175,9 @@ def _edges(first: Tensor, last: Tensor, bins: int, length: int) -> tuple[Tensor,
 # --- What both take and give ----------------------------------------------------------------------------------------
 
 
-def _bins(output_size) -> tuple[int, int]:
-    return check.wholes(output_size, "output_size", length=2, broadcast=True, low=1)
+def _bins(output_size: int | Sequence[int]) -> tuple[int, int]:
+    height, width = check.wholes(output_size, "output_size", length=2, broadcast=True, low=1)
+    return height, width
 
 
 def _cells(features: Tensor, boxes, spatial_scale: float) -> tuple[Tensor, Tensor]:

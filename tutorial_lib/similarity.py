@@ -83,7 +83,7 @@ def ms_ssim(
     with torch.autocast(x.device.type, enabled=False):
         offsets = torch.arange(window, device=x.device, dtype=x.dtype) - window // 2
         gauss = torch.exp(-(offsets**2) / (2 * sigma**2))
-        gauss, score = gauss / gauss.sum(), 1.0
+        gauss, score = gauss / gauss.sum(), x.new_ones(())
         for scale, weight in enumerate(weights):
             if scale:
                 x, y = _halved(x), _halved(y)

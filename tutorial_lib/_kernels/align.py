@@ -107,7 +107,7 @@ def _largest_points(matrix, table, size, height: int, width: int, ratio: int):
 class _Taps(NamedTuple):
     """The pixels that one axis of every bin reads, with weights: ragged rows, as in a CSR matrix."""
 
-    index: torch.Tensor
+    pixel: torch.Tensor
     weight: torch.Tensor
     offsets: torch.Tensor
 
@@ -164,10 +164,10 @@ def _matrix(first_pixel, y: _Taps, x: _Taps, rows: int, columns: int, images: in
 
         # First every bin with its taps of y ("runs"), then every run with its taps of x.
         bin_, y_tap = _ragged(spread(ny[:, :, None]), spread(y.offsets[:-1].view(boxes, -1, 1)))
-        line = spread(first_pixel[:, None, None])[bin_] + (y.index * columns).to(narrow)[y_tap]
+        line = spread(first_pixel[:, None, None])[bin_] + (y.pixel * columns).to(narrow)[y_tap]
         nx, x0 = (spread(numbers.view(boxes, 1, -1))[bin_] for numbers in (nx, x.offsets[:-1]))
         run, x_tap = _ragged(nx, x0)
-        index = line[run].add_(x.index.to(narrow)[x_tap])
+        index = line[run].add_(x.pixel.to(narrow)[x_tap])
     return y.weight[y_tap][run] * x.weight[x_tap], _Pattern(index, offsets.to(narrow), cells)
 
 

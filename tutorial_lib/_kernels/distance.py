@@ -16,7 +16,7 @@ def plain_distance_to(target: np.ndarray, steps: tuple[float, ...]) -> np.ndarra
     Returns:
         (\\*space) float64, 0 where ``target`` is true.
     """
-    place = np.stack(np.indices(target.shape), -1) * np.array(steps)  # (*space, axes)
+    place = np.moveaxis(np.indices(target.shape), 0, -1) * np.array(steps)  # (*space, axes)
     apart = place[..., None, :] - place[target]  # (*space, true voxels, axes)
     return np.sqrt((apart**2).sum(-1).min(-1))
 
@@ -40,7 +40,7 @@ def distance_to(target: np.ndarray, steps: tuple[float, ...]) -> np.ndarray:
         ~target.T, sampling=steps[::-1], return_distances=False, return_indices=True, indices=nearest.T
     )
     whole = all(step == 1 for step in steps) and sum(n * n for n in target.shape) < 2**31
-    squared = 0
+    squared: np.ndarray = np.zeros((), np.int32)
     for axis, (n, step) in enumerate(zip(target.shape, steps)):
         grid = np.arange(n, dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(target.ndim)])
         offset = nearest[..., -1 - axis] - grid

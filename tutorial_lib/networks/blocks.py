@@ -1,7 +1,7 @@
 """What the networks are built of: layers for a number of dimensions and a norm, residual blocks, two heads."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -33,6 +33,7 @@ class Layers:
         """Convolution, norm, ReLU."""
         if self.norm is None:
             return nn.Sequential(convolution, nn.ReLU(inplace=True))
+        norm: nn.Module
         if self.norm == "batch":
             norm = self.batch_norm(channels)
         elif self.norm == "instance":
@@ -54,7 +55,7 @@ class Layers:
 class Residual(nn.Module):
     """A block whose input is added before its last ReLU."""
 
-    def __init__(self, convolutions: nn.Sequential):
+    def __init__(self, convolutions: Any):
         super().__init__()
         self.body = nn.Sequential(*convolutions[:-1], convolutions[-1][:-1])
         self.relu = convolutions[-1][-1]
@@ -79,7 +80,7 @@ def channels(in_channels: int, out_channels: int) -> tuple[int, int]:
     return check.whole(in_channels, "in_channels", low=1), check.whole(out_channels, "out_channels", low=1)
 
 
-def fitting(network: nn.Module, image: Tensor) -> Tensor:
+def fitting(network: Any, image: Tensor) -> Tensor:
     """An image of the network's dimensions and channels, whose sizes can be halved as often as it will."""
     pixels = ", ".join("HWD"[: network.spatial_dims])
     check.tensor(image, "image", f"(B, {network.in_channels}, {pixels})", kind="floating-point")

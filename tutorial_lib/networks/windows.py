@@ -98,8 +98,9 @@ class _Merged:
 
     def __init__(self, volume: Tensor, places: list[tuple[slice, ...]], weight: Tensor | None):
         self.volume, self.weight = volume, weight
-        self.sums: list[Tensor] | None = None
-        self.rebuild, self.dtypes = None, None
+        self.sums: list[Tensor] = []
+        self.rebuild: Any = None
+        self.dtypes: list[torch.dtype] = []
         self.single = len(places) == 1
         if not self.single:
             self.total = torch.zeros(volume.shape[2:], device=volume.device, dtype=_sum_dtype(volume))
@@ -108,7 +109,7 @@ class _Merged:
 
     def add(self, jobs: list[tuple[int, tuple[slice, ...]]], output) -> None:
         tensors, self.rebuild = _flatten(output)
-        if self.sums is None:
+        if not self.sums:
             self.dtypes = [tensor.dtype for tensor in tensors]
             self.sums = [self._zeros(tensor) for tensor in tensors]
         size = tuple(place.stop - place.start for place in jobs[0][1])
@@ -117,13 +118,14 @@ class _Merged:
                 expected = f"({len(jobs)}, channels, {', '.join(map(str, size))})"
                 raise ValueError(f"model must keep the size of its windows, {expected}, got {tuple(tensor.shape)}")
             for (row, place), values in zip(jobs, tensor.to(sums)):
-                part = sums[(row, slice(None), *place)]
+                index: Any = (row, slice(None), *place)
+                part = sums[index]
                 if self.weight is None or self.single:
                     part += values
                 else:
                     part.addcmul_(values, self.weight.to(part.dtype))
 
-    def result(self, inner: list[slice]):
+    def result(self, inner: list[slice]) -> Any:
         if not self.single:
             for sums in self.sums:
                 sums /= self.total.to(sums.dtype)
@@ -140,10 +142,11 @@ def _sum_dtype(tensor: Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
-def _flatten(output) -> tuple[list[Tensor], Callable]:
+def _flatten(output: Any) -> tuple[list[Tensor], Any]:
     """The tensors of a model's output, and how to put such an output together again."""
     if isinstance(output, Tensor):
         return [output], lambda tensors: tensors[0]
+    rebuild: Any = None
     if isinstance(output, Mapping):
         tensors, rebuild = list(output.values()), lambda tensors: dict(zip(output, tensors))
     elif isinstance(output, tuple | list):
