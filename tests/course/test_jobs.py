@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from benchmarks import bench_course
 from tutorial_lib.course.catalogue import read_chapter
 from tutorial_lib.course.cli import _parser
+from tutorial_lib.course.front.readme import BLOCKS
 from tutorial_lib.course.machine import cores
 from tutorial_lib.course.progress import headline
 from tutorial_lib.course.run import runner
@@ -104,9 +106,20 @@ def test_a_run_of_two_at_a_time(course):
         assert began["00_x"] > min(ended["01_x"], ended["02_x"])
         assert "2 at a time" in done.stdout
     assert run["wall_seconds"] > max(chapter["seconds"] for chapter in chapters.values())
-    # The second time nothing is left to do, and nothing is said of it.
+    # The second time nothing is left to do; who did it stays on record.
     again = course.tutorial("run")
-    assert "done in" not in again.stdout and course.summary()["run"]["running_seconds"] == 0
+    assert "done in" not in again.stdout and course.summary()["run"] == run
+    assert run["chapters"] == sorted(chapters)
+    # The README tells both times, and what a chapter's time means.
+    markers = "\n".join(f'<!-- {name}: written by "tutorial map" -->\n<!-- /{name} -->' for name in BLOCKS)
+    (course.root / "README.md").write_text(markers, encoding="utf-8")
+    mapped = course.tutorial("map")
+    assert mapped.returncode == 0, mapped.stderr
+    text = (course.root / "README.md").read_text(encoding="utf-8")
+    assert f"done in {run_time(done)}" in text and "| time on 1 core |" in text
+    # The benchmark tells where a chapter's time goes.
+    said = bench_course.slowest(course.out)
+    assert "02_x" in said and "began = time.time()" not in said and "import os, time" in said
 
 
 def run_time(done) -> str:
@@ -119,12 +132,13 @@ def test_the_headline_says_both_times():
         chapters = [{"name": name, "status": name, "seconds": 60.0, "claims": []} for name in status]
         return headline({"totals": totals, "chapters": chapters, "run": run})
 
-    run = {"jobs": 2, "threads": 1, "wall_seconds": 75.0, "running_seconds": 120.0}
+    run = {"chapters": ["ok"], "jobs": 2, "threads": 1, "wall_seconds": 75.0, "running_seconds": 120.0}
     assert "(2 min 00 s of running, done in 1 min 15 s, 2 at a time)" in said(run, "ok", "ok")
     assert "(2 min 00 s of running, done in 1 min 15 s)" in said(run | {"jobs": 1}, "ok", "ok")
     run["running_seconds"] = 60.0
     assert "(2 min 00 s of running, 1 min 00 s of it now, done in 1 min 15 s, 2 at a time)" in said(run, "ok", "cached")
-    assert "(1 min 00 s of running)" in said(run | {"running_seconds": 0}, "cached")
+    assert "(1 min 00 s of running)" in said(run, "cached")
+    assert "(0.0 s of running)" in said(run | {"chapters": []})
     assert "(1 min 00 s of running)" in said(None, "ok")
 
 

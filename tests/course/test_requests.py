@@ -83,6 +83,31 @@ def test_a_broken_notebook_stops_the_run_before_it_starts(there, capsys):
     assert "unreadable" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ('{"nbformat": 4, "nbformat_minor": 5, "cells": []}', "it has no metadata"),
+        ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "it has no list of cells"),
+        ('{"nbformat": 4, "metadata": {}, "cells": [{"cell_type": "code"}]}', "a cell without a source (cell 1)"),
+        ('{"nbformat": 3, "metadata": {}, "worksheets": []}', "not a notebook of format 4 (found: 3)"),
+        ("", "it is not valid JSON"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [["run"], ["refresh"], ["sweep", "2"], ["student", "--out", "copy"], ["list"], ["doctor"]], ids=" ".join
+)
+def test_every_command_tells_what_is_not_a_notebook(there, capsys, monkeypatch, command, content, complaint):
+    monkeypatch.setattr(doctor, "_kernel", lambda: ("✓", "kernel", "not asked", ""))
+    monkeypatch.setenv("COLUMNS", "1000")
+    (there.notebooks / "02_bare.ipynb").write_text(content)
+    before = files(there)
+    status = main(command)
+    said = capsys.readouterr()
+    assert complaint in said.out + said.err and "Traceback" not in said.out + said.err
+    assert status == {"list": 0, "doctor": 1}.get(command[0], 2)
+    assert files(there) == before
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_an_unwritable_folder(there, capsys):
     folder = there.root / "shut"

@@ -157,6 +157,38 @@ def test_junit_agrees(ran):
     assert (suite.get("tests"), suite.get("failures")) == ("7", "4")
 
 
+@pytest.mark.parametrize(
+    ("source", "reply", "message"),
+    [
+        ("x = 1\n%nomagic foo", "Line magic function `%nomagic` not found.", " (line 2: %nomagic foo)"),
+        ("%%nocell\ntext", "Cell magic `%%nocell` not found.", " (line 1: %%nocell)"),
+        ("%time 1\ny = %nomagic 3", "Line magic function `%nomagic` not found.", " (line 2: y = %nomagic 3)"),
+        ("# %nomagic\nif x:\n    %nomagic", "Line magic function `%nomagic` not found.", " (line 3: %nomagic)"),
+        ("x = 1\n%timeit -n", 'option -n requires argument (allowed: "n:r:tcp:qov:")', " (line 2: %timeit -n)"),
+        ("%time 1\n%timeit -n", "option -n requires argument", ""),  # which of the two is not known
+        ("get_ipython().run_line_magic('nomagic', '')", "Line magic function `%nomagic` not found.", ""),
+    ],
+)
+def test_a_misused_magic_is_named_with_its_line(source, reply, message):
+    """What the kernel says of it holds neither a traceback nor a line."""
+    from tutorial_lib.course.run.execution import _what_was_raised
+
+    said, traceback = _what_was_raised(source, {"ename": "UsageError", "evalue": reply, "traceback": []})
+    assert said == traceback == f"UsageError: {reply}{message}"
+
+
+def test_a_chapter_with_an_unknown_magic(course):
+    course.chapter("01_a", "x = 1\n%nomagic foo", parameters=None)
+    path = course.chapter("02_mark", "print('read')", parameters=None)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # some editors put a mark before UTF-8
+    done = course.tutorial("run")
+    message = "UsageError: Line magic function `%nomagic` not found. (line 2: %nomagic foo)"
+    error = course.chapters()["01_a"]["error"]
+    assert (error["cell"], error["message"]) == (1, message)
+    assert done.returncode == 1 and message in done.stdout and "the cell failed" not in done.stdout
+    assert printed(course, "02_mark") == "read\n"
+
+
 def test_the_list_knows_the_last_run(ran):
     ran.chapter("07_new")
     listed = ran.tutorial("list").stdout

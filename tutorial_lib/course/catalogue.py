@@ -297,10 +297,9 @@ def _read_parameters(cells: list[dict]) -> dict[str, Parameter]:
         return {}
     found = {}
     for node in body:
-        if isinstance(node, ast.AnnAssign):
-            targets = [node.target]
-        else:
-            targets = node.targets if isinstance(node, ast.Assign) else []
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         for target in targets:
             if isinstance(target, ast.Name) and node.value is not None:
                 found[target.id] = _parameter(target.id, node.value)
@@ -324,7 +323,7 @@ def _find(name: str, files: list[Path]) -> Path:
         if not path.is_file():
             raise CourseError(f"no notebook at {name}")
         return path
-    known = {}
+    known: dict[str, Path] = {}
     for path in files:
         number, _, topic = path.stem.partition("_")
         for alias in (number, str(int(number)), topic, path.stem):

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from tutorial_lib.course.catalogue import (
     CourseError,
@@ -41,7 +42,7 @@ _WINGS = {
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="tutorial", description="Run the course's chapters and read what came out.")
-    parser.set_defaults(do=lambda options: parser.print_help() or 0)
+    parser.set_defaults(do=lambda options: _help(parser))
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
 
     def command(name: str, do, text: str) -> argparse.ArgumentParser:
@@ -136,6 +137,11 @@ def _parser() -> argparse.ArgumentParser:
         module = import_module(f"tutorial_lib.course.{place}")
         getattr(module, f"add_{name}")(command(name, getattr(module, function), text))
     return parser
+
+
+def _help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return 0
 
 
 def _notebooks(options) -> Path:
@@ -228,12 +234,12 @@ def _run(options) -> int:
     print("\n".join(outcomes([chapter for chapter in summary["chapters"] if chapter["name"] in asked])))
     failed = [chapter for chapter in summary["chapters"] if chapter["name"] in asked and chapter["error"]]
     for chapter in failed:
-        error = chapter["error"]
-        where = f" in code cell {error['cell']}" if error["cell"] else ""
+        fault = chapter["error"]
+        where = f" in code cell {fault['cell']}" if fault["cell"] else ""
         print(f"\n── {chapter['name']}: {chapter['status']}{where} " + "─" * 20)
-        if error["source"]:
-            print(textwrap.indent(plain(error["source"]), "    ") + "\n")
-        print(plain(error["traceback"] or error["message"]))
+        if fault["source"]:
+            print(textwrap.indent(plain(fault["source"]), "    ") + "\n")
+        print(plain(fault["traceback"] or fault["message"]))
     print(f"\n{headline(summary)}\nReport: {out / 'index.html'}")
     return 1 if failed else 0
 

@@ -111,7 +111,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, stretch: int, w
     words = [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
     while sum(widths) + 2 * (len(widths) - 1) > width:
         # The long column first, then whatever can be broken between its words, then words.
-        places = range(len(widths))
+        places = list(range(len(widths)))
         if widths[stretch] > max(2 * NARROWEST, words[stretch]):
             places = [stretch]
         elif loose := [place for place in places if widths[place] > max(NARROWEST, words[place])]:

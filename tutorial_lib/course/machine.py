@@ -46,7 +46,7 @@ def installed_versions() -> dict[str, str]:
     for requirement in declared:
         if "extra ==" in requirement and not re.search(r"""extra == ['"](course|data)['"]""", requirement):
             continue
-        name = re.match(r"[\w.-]+", requirement)[0]
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
         with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
@@ -103,9 +103,10 @@ def kernel_environment(share: int = 1, *, threads: int | None = None) -> dict[st
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     if threads is None and share > 1:
         threads = max(1, cores() // share)
-    for name in THREADS if threads else ():
-        given = os.environ.get(name, "")
-        environment[name] = str(min(threads, int(given)) if given.isdigit() and int(given) else threads)
+    if threads is not None:
+        for name in THREADS:
+            given = os.environ.get(name, "")
+            environment[name] = str(min(threads, int(given)) if given.isdigit() and int(given) else threads)
     return environment
 
 

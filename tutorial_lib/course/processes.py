@@ -40,7 +40,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import psutil
 
@@ -111,6 +111,8 @@ class Child:
         except BaseException:
             self._errors.close()
             raise
+        # Both ends are pipes, as was asked for; their types do not say so.
+        self._orders, self._answers = cast(IO[bytes], self.process.stdin), cast(IO[bytes], self.process.stdout)
         self._family: list[psutil.Process] = []
         self.adopt(self.process.pid)
         threading.Thread(target=self._listen, daemon=True).start()
@@ -132,8 +134,8 @@ class Child:
             message: JSON data.
         """
         try:
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
+            self._orders.write(json.dumps(message).encode() + b"\n")
+            self._orders.flush()
         except (OSError, ValueError):
             # ValueError: the pipe was closed on this side.
             return False
@@ -176,7 +178,7 @@ class Child:
     def dismiss(self) -> None:
         """Tell the child that nobody needs it any more: it ends in order, in its own time."""
         with suppress(OSError):
-            self.process.stdin.close()
+            self._orders.close()
 
     def leave(self, seconds: float) -> None:
         """Dismiss the child, and end what is still there after some seconds."""
@@ -196,8 +198,8 @@ class Child:
         self._errors.close()
 
     def _listen(self) -> None:
-        with self.process.stdout as lines:
-            for line in lines:
+        with self._answers:
+            for line in self._answers:
                 with suppress(ValueError):
                     self._listener(json.loads(line))
         self.process.wait()
@@ -355,8 +357,8 @@ def tree(process: int | psutil.Process | None) -> list[psutil.Process]:
     if process is None:
         return []
     try:
-        process = psutil.Process(process) if isinstance(process, int) else process
-        return [*process.children(recursive=True), process]
+        top = psutil.Process(process) if isinstance(process, int) else process
+        return [*top.children(recursive=True), top]
     except psutil.Error:
         return []
 

@@ -1,6 +1,8 @@
 """What the terminal shows while chapters run: a bar each, or plain lines where there is no terminal."""
 
 import time
+from dataclasses import dataclass
+from typing import Any
 
 SYMBOLS = {"ok": "✓", "failed": "✗", "timeout": "◷", "cached": "↺", "running": "…"}
 HEARTBEAT = 30.0
@@ -48,12 +50,22 @@ def outcomes(records: list[dict]) -> list[str]:
     return [f"{record['name']:<{width}} {outcome(record)}" for record in records]
 
 
+@dataclass
+class _Running:
+    """How far a chapter has come: cells done, when it started, and when that was last said."""
+
+    cells: int
+    start: float
+    said: float
+    done: int = 0
+
+
 class Lines:
     """Plain lines, for logs: when a chapter starts, every half minute, and when it ends."""
 
     def __init__(self, stream):
         self.stream = stream
-        self.running: dict[str, list] = {}
+        self.running: dict[str, _Running] = {}
 
     def say(self, name: str, text: str) -> None:
         print(f"{name:<20} {text}", file=self.stream, flush=True)
@@ -65,18 +77,17 @@ class Lines:
         name = job.chapter.name if job else ""
         now = time.monotonic()
         if kind == "start":
-            self.running[name] = [now, now, 0, value]
+            self.running[name] = _Running(cells=value, start=now, said=now)
             self.say(name, f"… running  {value} cells")
         elif kind == "cell":
-            self.running[name][2] = value
+            self.running[name].done = value
         elif kind == "done":
             self.running.pop(name, None)
             self.say(name, outcome(value))
         for name, state in self.running.items():
-            start, said, done, cells = state
-            if now - said > HEARTBEAT:
-                state[1] = now
-                self.say(name, f"… running  {done}/{cells} cells, {duration(now - start)}")
+            if now - state.said > HEARTBEAT:
+                state.said = now
+                self.say(name, f"… running  {state.done}/{state.cells} cells, {duration(now - state.start)}")
 
     def close(self) -> None:
         self.running.clear()
@@ -89,7 +100,7 @@ class Bars:
 
     def __init__(self, stream):
         self.stream = stream
-        self.bars: dict[str, object] = {}
+        self.bars: dict[str, Any] = {}
 
     def _bar(self, name: str, total: int, state: str):
         from tqdm import tqdm
@@ -219,11 +230,10 @@ def headline(summary: dict) -> str:
 
 def _on_the_clock(summary: dict) -> str:
     """Return how long a reader waited for it; nothing where this run had nothing to do."""
-    run = summary.get("run")
-    if not run or not run["running_seconds"]:
+    run, kept = summary.get("run"), summary["totals"].get("cached", 0)
+    if not run or not run["chapters"] or kept == sum(summary["totals"].values()):
         return ""
     # What was kept from an earlier run took no time now.
-    kept = summary["totals"].get("cached", 0)
     now = f", {duration(run['running_seconds'])} of it now" if kept else ""
     together = f", {run['jobs']} at a time" if run["jobs"] > 1 else ""
     return f"{now}, done in {duration(run['wall_seconds'])}{together}"

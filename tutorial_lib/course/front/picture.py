@@ -59,8 +59,8 @@ def claims_picture(measured: dict) -> bytes:
         set_style()
         matplotlib.rcParams["figure.constrained_layout.use"] = False
         figure = Figure(figsize=(9.0, total * inches), dpi=200, facecolor="white")
-        FigureCanvasAgg(figure)
-        axes = figure.add_axes([0, 0, 1, 1])
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, 100), ylim=(total, 0))
         axes.axis("off")
         claims = [claim for chapter in chapters for claim in chapter["claims"]]
@@ -80,8 +80,8 @@ def claims_picture(measured: dict) -> bytes:
             color="#444444",
             va="top",
         )
-        figure.canvas.draw()
-        picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+        canvas.draw()
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     about, file = PngImagePlugin.PngInfo(), io.BytesIO()
     about.add_text(KEY, picture_key(measured))
     # A palette of 64 is enough for four inks and their edges, and makes the file a third as large.
@@ -90,7 +90,8 @@ def claims_picture(measured: dict) -> bytes:
 
 
 def _height(chapter: dict) -> float:
-    lines = 1 + len(_wrapped(chosen_claim(chapter["claims"])["statement"]))
+    claim = chosen_claim(chapter["claims"])
+    lines = 1 + len(_wrapped(claim["statement"] if claim else ""))
     marks = -(-len(chapter["claims"]) // _MARKS)
     return max(1.15 * lines, 1.25 * marks, 2.6) + 0.75
 
@@ -105,7 +106,7 @@ def _short(title: str) -> str:
 
 def _head(axes, claims: list[dict], colors: dict[str, str], top: float) -> None:
     axes.text(1.2, 1.7, f"{len(claims)} claims, tested", fontsize=12.5, weight="bold", va="center")
-    x = 46
+    x = 46.0
     for verdict, symbol in VERDICTS.items():
         number = sum(claim["verdict"] == verdict for claim in claims)
         axes.text(
@@ -123,7 +124,7 @@ def _head(axes, claims: list[dict], colors: dict[str, str], top: float) -> None:
 
 
 def _row(axes, chapter: dict, y: float, colors: dict[str, str]) -> None:
-    claim = chosen_claim(chapter["claims"])
+    claim = chosen_claim(chapter["claims"]) or {}
     lines = _wrapped(claim["statement"])
     start = y - 1.15 * len(lines) / 2
     number = "" if chapter["number"] is None else f"{chapter['number']:02d}  "

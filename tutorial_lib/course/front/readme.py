@@ -13,6 +13,7 @@ import json
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from tutorial_lib.course.catalogue import Chapter, CourseError, chapter_files, find_notebooks, read_chapter
 from tutorial_lib.course.files import atomic_write, read_json
@@ -89,7 +90,8 @@ def measure(out: Path, chapters: list[Chapter]) -> dict:
     missing = sorted({*summary["missing"], *(chapter.name for chapter in chapters if chapter.name not in told)})
     if missing or not summary["complete"]:
         raise CourseError(f"the run in {out} is not complete: {', '.join(missing)} not run; tutorial run does the rest")
-    records, stale, changed = [], [], {}
+    changed: dict[str, Any] = {}
+    records, stale = [], []
     for chapter in chapters:
         record = read_json(out / "chapters" / f"{chapter.name}.json") or {}
         # Held against the sources of today and the machine of the run: a run on a GPU is mapped on another machine.
@@ -118,6 +120,7 @@ def measure(out: Path, chapters: list[Chapter]) -> dict:
             "tutorial run --fresh"
         )
     keys = ("name", "number", "title", "question", "status", "seconds", "peak_mib", "claims")
+    run = summary.get("run") or {}
     first = records[0]
     return {
         "schema": 1,
@@ -126,7 +129,7 @@ def measure(out: Path, chapters: list[Chapter]) -> dict:
         "machine": {key: first["device"][key] for key in ("system", "machine", "cores", "gpus")},
         "versions": first["versions"],
         "threads": first.get("threads"),
-        "run": summary.get("run") if all(record["status"] == "ok" for record in records) else None,
+        "run": run if run.get("chapters") == sorted(told) else None,
         "chapters": [{key: record[key] for key in keys} for record in records],
     }
 
@@ -364,7 +367,7 @@ def _gpu(cpu: dict, others: list[dict]) -> str:
     parts = []
     for other in others:
         pairs = differing(cpu, other)
-        same = len(every_claim(other)) - sum(after != "none" for *_, after in pairs)
+        same = len(every_claim(other)) - sum(pair.second != "none" for pair in pairs)
         total = sum(chapter["seconds"] for chapter in other["chapters"])
         parts.append(
             f"{_where(other)}. The course took {total / 60:.0f} minutes; {same} of "
@@ -373,18 +376,27 @@ def _gpu(cpu: dict, others: list[dict]) -> str:
         if pairs:
             parts.append(
                 "\n".join(
-                    f"- {chapter}: {_cell(statement)} ({before} on the CPU, {after} there)"
-                    for chapter, statement, before, after in pairs
+                    f"- {pair.chapter}: {_cell(pair.statement)} ({pair.first} on the CPU, {pair.second} there)"
+                    for pair in pairs
                 )
             )
     return "\n\n".join(parts)
 
 
-def differing(first: dict, second: dict) -> list[tuple[str, str, str, str]]:
-    """Return where two runs' verdicts differ: chapter, statement, the first's verdict, the second's.
+class Difference(NamedTuple):
+    """A claim on whose verdict two runs do not agree; ``none`` where a run does not have it."""
+
+    chapter: str
+    statement: str
+    first: str
+    second: str
+
+
+def differing(first: dict, second: dict) -> list[Difference]:
+    """Return where two runs' verdicts differ.
 
     Args:
-        first, second: from ``measure``; a claim that only one of them has shows as ``none`` in the other.
+        first, second: from ``measure``.
     """
     found = []
     sides = [
@@ -398,5 +410,5 @@ def differing(first: dict, second: dict) -> list[tuple[str, str, str, str]]:
     for key in dict.fromkeys([*sides[0], *sides[1]]):
         one, two = (side.get(key, "none") for side in sides)
         if one != two:
-            found.append((*key, one, two))
+            found.append(Difference(*key, one, two))
     return found

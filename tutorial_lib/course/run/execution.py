@@ -97,7 +97,7 @@ class Client(NotebookClient):
 
     async def async_start_new_kernel(self, **arguments) -> None:
         await super().async_start_new_kernel(**arguments)
-        self.watch.follow(self.km.provisioner.process)
+        self.watch.follow(self.km.provisioner.process)  # type: ignore[union-attr]  # it is a local process
         self.send(event="kernel", pid=self.watch.pid)
 
     def _cell_start(self, cell, cell_index: int) -> None:
@@ -214,17 +214,17 @@ def execute(job: dict, send: Callable[..., None], watch: Watch) -> tuple[dict, O
     end_tree(watch.pid)
     client.note_cuts()
     numbers = {place: number for number, place in enumerate(_code_cells(notebook), 1)}
-    error = None
+    failure = None
     if said is not None:
         if watch.reason == "timeout":
             said = (f"timed out: not done after {job['timeout']:g} s",) * 2
-        error = _failure(notebook, client.at, *said)
+        failure = _failure(notebook, client.at, *said)
     tidy(notebook)
     return notebook, Outcome(
-        status="ok" if error is None else "timeout" if watch.reason == "timeout" else "failed",
+        status="ok" if failure is None else "timeout" if watch.reason == "timeout" else "failed",
         seconds=round(seconds, 3),
         peak_mib=round(watch.peak / 2**20, 1),
-        error=error,
+        error=failure,
         cells={numbers[place]: round(spent, 3) for place, spent in client.seconds.items()},
     )
 
@@ -239,11 +239,11 @@ def _what_was_raised(source: str, reply: dict) -> tuple[str, str]:
     traceback = "\n".join(reply.get("traceback") or ())
     if not traceback:
         named = re.search(r"(?<!\w)%%?\w+", message)
-        lines = [(number, line) for number, line in enumerate(source.splitlines(), 1) if _MAGIC.match(line)]
-        if named:
-            lines = [(number, line) for number, line in lines if _MAGIC.match(line)[1] == named[0]]
+        found = [(number, _MAGIC.match(line)) for number, line in enumerate(source.splitlines(), 1)]
+        lines = [(number, match) for number, match in found if match and (not named or match[1] == named[0])]
         if len(lines) == 1 or (lines and named):
-            message += f" (line {lines[0][0]}: {lines[0][1].strip()})"
+            number, match = lines[0]
+            message += f" (line {number}: {match.string.strip()})"
     return message, traceback or message
 
 

@@ -10,6 +10,7 @@ import re
 import warnings
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
 
@@ -158,7 +159,7 @@ def _exporter(folder: Path):
     return exporter
 
 
-def chapter_page(notebook: dict, record: dict, *, folder: str | Path) -> str:
+def chapter_page(notebook: Any, record: dict, *, folder: str | Path) -> str:
     """Return an executed notebook as one HTML page.
 
     Args:

@@ -8,9 +8,9 @@
 - ``written``: when, in UTC (ISO 8601).
 - ``versions``: name → version of Python and the dependencies; ``device``: ``system``, ``machine``, ``cores``,
   ``gpus``, ``visible``.
-- ``run``: what this run did: ``jobs`` (how many chapters at a time), ``threads`` (on how many each computed; ``null``:
-  as many as the system gave), ``wall_seconds`` (from the run's start to its last report) and ``running_seconds`` (the
-  sum over the chapters that it ran).
+- ``run``: what the last run that had anything to do did: ``chapters`` (the names of those that it ran), ``jobs`` (how
+  many at a time), ``threads`` (on how many each computed; ``null``: as many as the system gave), ``wall_seconds``
+  (from its start to its last report) and ``running_seconds`` (the sum over its chapters).
 - ``totals``: how many chapters are ``ok``, ``failed``, ``timeout``, ``cached``.
 - ``chapters``: a list, sorted by name, of
 

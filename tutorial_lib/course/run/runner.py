@@ -24,9 +24,10 @@ import os
 import queue
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,8 @@ def check_kernels(chapters: list[Chapter]) -> None:
 class _Worker:
     job: Job
     key: str
+    child: Child
     started: float
-    child: Child | None = None
     record: dict | None = None
     disk: str = ""
 
@@ -117,7 +118,7 @@ def execute(
     timeout: float = TIMEOUT,
     versions: dict | None = None,
     device: dict | None = None,
-) -> Iterator[tuple[str, Job, Any]]:
+) -> Generator[tuple[str, Job | None, Any], None, None]:
     """Do jobs in worker processes and tell what happens.
 
     Args:
@@ -136,7 +137,8 @@ def execute(
         DiskError: when a finished chapter could not be stored. What ran is ended; what was stored stays.
     """
     versions, device = versions or installed_versions(), device or describe_device()
-    waiting, running = list(jobs), {}
+    waiting: list[Job] = list(jobs)
+    running: dict[int, _Worker] = {}
     events: queue.Queue = queue.Queue()
     environment = kernel_environment(threads=threads)
     try:
@@ -145,17 +147,17 @@ def execute(
                 job = waiting.pop(0)
                 # The key is taken now: a source that is edited during the run must not pass for what has run.
                 key = chapter_key(job.chapter, job.parameters, versions, device)
-                worker = running[id(job)] = _Worker(job, key, time.monotonic())
-                worker.child = Child(
+                child = Child(
                     "tutorial_lib.course.run.worker",
                     environment=environment,
-                    listener=lambda event, worker=worker: events.put((worker, event)),
+                    listener=partial(_hand_on, events, id(job)),
                 )
-                worker.child.send(
-                    _order(worker, out, timeout, {"versions": versions, "device": device, "threads": threads})
-                )
+                worker = running[id(job)] = _Worker(job, key, child, time.monotonic())
+                more = {"versions": versions, "device": device, "threads": threads}
+                child.send(_order(worker, out, timeout, more))
             try:
-                worker, event = events.get(timeout=0.5)
+                place, event = events.get(timeout=0.5)
+                worker = running[place]
             except queue.Empty:
                 for worker in running.values():
                     if time.monotonic() - worker.started > timeout + GRACE:
@@ -174,13 +176,17 @@ def execute(
             elif kind == "disk":
                 worker.disk = event["message"]
             elif kind == "end":
-                del running[id(worker.job)]
+                del running[place]
                 yield "done", worker.job, _settle(worker, out, timeout)
     finally:
         for worker in running.values():
             worker.child.dismiss()
         for worker in running.values():
             worker.child.leave(5)
+
+
+def _hand_on(events: queue.Queue, place: int, event: dict | None) -> None:
+    events.put((place, event))
 
 
 def _order(worker: _Worker, out: Path, timeout: float, more: dict) -> dict:
@@ -283,7 +289,7 @@ def run(
     parallel: int | None = 1,
     timeout: float = TIMEOUT,
     fresh: bool = False,
-    others: list[Chapter] = (),
+    others: Sequence[Chapter] = (),
     show=None,
 ) -> dict:
     """Bring the out folder up to date: run what is missing or has changed, keep the rest, write the report.
@@ -334,14 +340,18 @@ def run(
         if together > 1:
             jobs = longest_first(jobs, out)
 
+        # Where nothing is left to do, the report goes on telling of the run that did it.
+        earlier = (read_json(out / "summary.json") or {}).get("run") if not jobs else None
+
         def report() -> dict:
             missing = [name for name in names if name not in records]
-            running = sum(record["seconds"] for record in records.values() if record["status"] != "cached")
-            about = {
+            ran = [record for record in records.values() if record["status"] != "cached"]
+            about = earlier or {
+                "chapters": sorted(record["name"] for record in ran),
                 "jobs": together,
                 "threads": threads,
                 "wall_seconds": round(time.perf_counter() - began, 3),
-                "running_seconds": round(running, 3),
+                "running_seconds": round(sum(record["seconds"] for record in ran), 3),
             }
             told = [records[name] for name in sorted(records)]
             try:
@@ -355,7 +365,7 @@ def run(
         )
         with closing(stream), closing(show):
             for kind, job, value in stream:
-                if kind == "done":
+                if kind == "done" and job is not None:
                     figure = read_json(out / "chapters" / f"{job.chapter.name}.json") or {}
                     records[job.chapter.name] = {**value, "figure": figure.get("figure")}
                     summary = report()
@@ -379,11 +389,12 @@ def refresh(jobs: list[Job], *, parallel: int | None = 1, timeout: float = TIMEO
 
     show = show or Lines(sys.stdout)
     check_kernels([job.chapter for job in jobs])
-    for folder in {job.target.parent for job in jobs}:
+    for folder in {job.target.parent for job in jobs if job.target}:
         if not os.access(folder, os.W_OK):
             raise CourseError(f"cannot write in {folder}")
         remove_leftovers(folder)
-    records, versions, device = [], installed_versions(), describe_device()
+    records: list[dict] = []
+    versions, device = installed_versions(), describe_device()
     together, threads = plan(jobs, parallel, versions, device)
     if together > 1:
         jobs = longest_first(jobs, Path())

@@ -130,7 +130,7 @@ def main() -> None:
     """Take one job, do it, and report."""
     # Half of nbformat's import is jsonschema compiling a grammar of international addresses, an optional part that no
     # notebook's schema uses.
-    sys.modules.setdefault("rfc3987_syntax", None)
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None: cannot be imported
     watch = Watch()
     parent = Parent(gone=lambda: end_tree(watch.pid))
     job = parent.receive()
