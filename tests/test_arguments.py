@@ -1,6 +1,7 @@
 """What a method may be given: one rule for each kind of argument, whatever library the value comes from."""
 
 import math
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -49,7 +50,9 @@ NO_NUMBERS += [torch.tensor(math.nan), np.float32("nan"), torch.tensor(3.0).to_s
 
 
 def named(value):
-    return f"{type(value).__name__} {getattr(value, 'dtype', '')} {value!r}"[:50].replace("\n", " ")
+    """Without addresses: every process must give a case the same name."""
+    shown = re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return f"{type(value).__name__} {getattr(value, 'dtype', '')} {shown}"[:50].replace("\n", " ")
 
 
 # --- numbers ---

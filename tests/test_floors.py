@@ -148,7 +148,12 @@ def test_the_finder_of_circles_finds_them(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     folder = tmp_path / "tutorial_lib/text"
     folder.mkdir(parents=True)
-    files = {"__init__": "_HOME = {'clean': 'a'}", "a": "def f():\n    from . import b", "b": "from .c import x", "c": ""}
+    files = {
+        "__init__": "_HOME = {'clean': 'a'}",
+        "a": "def f():\n    from . import b",
+        "b": "from .c import x",
+        "c": "",
+    }
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
     paths = sorted(folder.glob("*.py"))
@@ -163,7 +168,9 @@ def test_a_file_is_one_room():
     """Lines of code files: at most 700, in `course` 500; tables of words are not code to read."""
     tables = {PACKAGE / "augment/lexicon.py"}
     limits = {path: 500 if path in COURSE else 700 for path in {*METHODS, *LAB, *COURSE, *DATA} - tables}
-    long = {named(path): lines for path in limits if (lines := len(path.read_text("utf-8").splitlines())) > limits[path]}
+    long = {
+        named(path): lines for path in limits if (lines := len(path.read_text("utf-8").splitlines())) > limits[path]
+    }
     assert long == {}
 
 
