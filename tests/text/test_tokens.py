@@ -165,3 +165,86 @@ _WORDS = "fever cough don't BP 120/80 3.5 mg mmHg COVID-19 i.v. no and 患者 �
 @settings(max_examples=200, deadline=None)
 def test_no_character_is_lost_when_tokens_are_put_together(tokens, language):
     assert "".join(detokenize(tokens, language=language).split()) == "".join(tokens)
+
+
+# --- terms ---
+
+
+@pytest.mark.parametrize(
+    ("text", "terms", "tokens"),
+    [
+        ("患者2型糖尿病史", ["2型糖尿病"], "患者|2型糖尿病|史"),
+        ("诊断:1.2型糖尿病", ["2型糖尿病"], "诊断|:|1|.|2型糖尿病"),
+        ("12型糖尿病", ["2型糖尿病"], "12|型|糖尿病"),  # another number
+        ("考虑急性冠脉综合征可能", ["急性冠脉综合征", "冠脉", "急性"], "考虑|急性冠脉综合征|可能"),
+        ("急性冠脉病变", ["急性冠脉综合征", "冠脉", "急性"], "急性|冠脉|病变"),
+        ("糖尿病肾病与糖尿病", ["糖尿病", "糖尿病肾病"], "糖尿病肾病|与|糖尿病"),
+        ("has type 2\ndiabetes, Type 2", ["type 2 diabetes"], "has|type 2\ndiabetes|,|Type|2"),
+        ("in the USA and the US.", ["US"], "in|the|USA|and|the|US|."),
+        ("HER-2/neu 阳性，HER2阳性", ["HER-2/neu", "HER2阳性"], "HER-2/neu|阳性|，|HER2阳性"),
+        ("CD4+T细胞 (CD4+) CD45", ["CD4+", "CD4"], "CD4+|T细胞|(|CD4+|)|CD45"),
+        ("p<0.05*(a.b)", ["(a.b)", "<"], "p|<|0.05|*|(a.b)"),
+        ("α-干扰素2b", ["α-干扰素"], "α-干扰素|2|b"),
+        ("मधुमेह है", ["मधुमे"], "मधुमेह|है"),  # a mark behind it makes another word
+        ("मधुमेह है", ["मधुमेह है"], "मधुमेह है"),
+        ("a", [" a "], "a"),
+    ],
+)
+def test_terms_of_any_script(text, terms, tokens):
+    found = token_pieces(text, terms=terms)
+    assert [piece.content for piece in found] == tokens.split("|") == tokenize(text, terms=terms)
+    assert all(text[piece.start : piece.end] == piece.content for piece in found)
+    assert tokenize(text, terms=tuple(reversed(terms))) == tokens.split("|")
+
+
+def test_terms_are_kept_where_chinese_is_cut_into_characters():
+    for options in ({"characters": True}, {"language": "en"}):
+        assert tokenize("患者糖尿病史", terms=["糖尿病"], **options) == ["患", "者", "糖尿病", "史"]
+
+
+def test_many_terms():
+    terms = [f"{a}{b}{c}病" for a in "甲乙丙丁戊己庚辛" for b in "甲乙丙丁戊己庚辛" for c in "甲乙丙丁戊己庚辛"]
+    text = "有".join(terms[::3]) * 5
+    assert [token for token in tokenize(text, terms=terms, characters=True) if len(token) > 1] == terms[::3] * 5
+
+
+@pytest.mark.parametrize("terms", ["2型糖尿病", b"ab", 3, None, ["a", 3], [""], [" "]])
+def test_wrong_terms_are_named(terms):
+    for function in (tokenize, token_pieces):
+        with pytest.raises(ValueError, match="terms must be .*, got"):
+            function("a", terms=terms)
+
+
+@given(
+    text=texts,
+    terms=st.lists(
+        st.sampled_from(["患者", "热无", "3.5", "mg 3", "mm", ".", "<b>", "e\u0301", "2024年1月"]), max_size=4
+    ),
+)
+@settings(max_examples=200, deadline=None)
+def test_terms_change_no_character(text, terms):
+    pieces, place = token_pieces(text, terms=terms, characters=True), 0
+    for piece in pieces:
+        assert text[piece.start : piece.end] == piece.content != "" and not text[place : piece.start].strip()
+        place = piece.end
+    assert not text[place:].strip()
+
+
+# --- words of two scripts ---
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("做B超、X光片和X线检查", "做|B超|、|X光片|和|X线|检查"),
+        ("穿T恤", "穿|T恤"),
+        ("学C++和C#", "学|C++|和|C#"),
+        ("CT检查，T细胞、γ刀", "CT|检查|，|T细胞|、|γ刀"),
+        ("C++ c++; C+++ vitamin C, C#", "C++|c++|;|C|+++|vitamin|C|,|C#"),
+        ("pH值7.4，QRS波宽", "pH值|7.4|，|QRS波|宽"),
+        ("查CT示3天，行B超声检查", "查|CT|示|3|天|，|行|B|超声|检查"),
+    ],
+)
+def test_words_of_two_scripts_stay_whole(text, tokens):
+    assert tokenize(text) == tokens.split("|")
+    assert [piece.content for piece in token_pieces(text)] == tokens.split("|")

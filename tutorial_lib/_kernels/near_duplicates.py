@@ -1,12 +1,41 @@
-"""All pairs of similar sets, without comparing all pairs."""
+"""All pairs of similar texts, without comparing all: :func:`similar_pairs` equals :func:`plain_similar_pairs`.
 
-from collections.abc import Iterable
+Two sets with a similarity of at least t share at least t of the elements of each. Put the elements of all sets in one
+order: then the first few of a set must hold one that the other set has as well. With the rarest first, few sets do.
+
+References:
+    Chaudhuri, Ganti and Kaushik, A primitive operator for similarity joins in data cleaning, ICDE 2006.
+    Bayardo, Ma and Srikant, Scaling up all pairs similarity search, WWW 2007.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 
 
-def similar_pairs(units: list[list[str]], threshold: float, shingle: int) -> Iterable[tuple[int, int]]:
-    """All pairs whose sets of shingles have a Jaccard similarity of at least the threshold."""
+def plain_similar_pairs(units: list[list[str]], threshold: float, shingle: int) -> Iterator[tuple[int, int]]:
+    """All pairs of texts whose sets of shingles have a Jaccard similarity of at least the threshold.
+
+    Args:
+        units: N texts as lists of words, each with at least one.
+        threshold: above 0, below 1.
+        shingle: words in a shingle; a text that is shorter is one shingle.
+    """
+    sets = [{tuple(text[i : i + shingle]) for i in range(max(1, len(text) - shingle + 1))} for text in units]
+    for i, j in combinations(range(len(sets)), 2):
+        if len(sets[i] & sets[j]) / len(sets[i] | sets[j]) >= threshold:
+            yield i, j
+
+
+# --- The same by the rarest shingles --------------------------------------------------------------------------------
+
+# Products of a row of texts with all others, and pairs compared, at a time: what they need fits into memory.
+_WORK, _PAIRS = 4_000_000, 20_000
+
+
+def similar_pairs(units: list[list[str]], threshold: float, shingle: int) -> Iterator[tuple[int, int]]:
+    """All similar pairs, in no order of their own; arguments as of :func:`plain_similar_pairs`."""
     from scipy import sparse
 
     rows, codes, number = _shingle_codes(units, shingle)
@@ -29,15 +58,15 @@ def similar_pairs(units: list[list[str]], threshold: float, shingle: int) -> Ite
     turned = rare.T.tocsr()
     # Rows in chunks, so that candidates fit into memory also where many texts share a template.
     work = rare @ np.bincount(codes[used], minlength=number)
-    chunks = np.split(np.arange(len(units)), np.flatnonzero(np.diff(np.cumsum(work) // 4_000_000)) + 1)
+    chunks = np.split(np.arange(len(units)), np.flatnonzero(np.diff(np.cumsum(work) // _WORK)) + 1)
     for chunk in chunks:
         candidates = (rare[chunk] @ turned).tocoo()
         left, right = chunk[candidates.row], candidates.col
         smaller, larger = np.minimum(sizes[left], sizes[right]), np.maximum(sizes[left], sizes[right])
         possible = (left < right) & (smaller >= threshold * larger - 1e-9)
         left, right = left[possible], right[possible]
-        for part in range(0, len(left), 20_000):
-            i, j = left[part : part + 20_000], right[part : part + 20_000]
+        for part in range(0, len(left), _PAIRS):
+            i, j = left[part : part + _PAIRS], right[part : part + _PAIRS]
             common = np.asarray(full[i].multiply(full[j]).sum(axis=1)).ravel()
             alike = common / (sizes[i] + sizes[j] - common) >= threshold
             yield from zip(i[alike].tolist(), j[alike].tolist(), strict=True)

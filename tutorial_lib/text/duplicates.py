@@ -5,8 +5,6 @@ import unicodedata
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tutorial_lib import _arguments as check
 from tutorial_lib._kernels.near_duplicates import similar_pairs
 from tutorial_lib.text.characters import HAN, MARK, REST_OF_WORD, WORD_CHARACTER
@@ -51,9 +49,9 @@ def jaccard(first: str, second: str, *, shingle: int = 3) -> float:
 def find_duplicates(texts: Sequence[str], *, threshold: float = 0.8, shingle: int = 3) -> list[list[int]]:
     """Groups of texts that are the same, or nearly: linked by pairs whose :func:`jaccard` reaches the threshold.
 
-    Exact, not a sketch: a text's rarest runs must hold one that it shares with any text so similar, so that only
-    few pairs need to be compared (Chaudhuri et al. 2006; Bayardo et al. 2007). Groups are chains: their two ends may
-    be less alike than the threshold. Give train and test texts together to find what leaks from one to the other.
+    Exact, not a sketch; but only texts that share one of their rarest runs are compared. Groups are chains: their two
+    ends may be less alike than the threshold. Give train and test texts together to find what leaks from one to the
+    other.
 
     Args:
         texts: N strings.
@@ -73,31 +71,28 @@ def find_duplicates(texts: Sequence[str], *, threshold: float = 0.8, shingle: in
     texts, shingle = check.strings(texts, "texts"), check.whole(shingle, "shingle", low=1)
     threshold = check.number(threshold, "threshold", above=0, high=1)
     units = [_units(text) for text in texts]
-    # Texts without any word are compared as they stand.
+    # The same: each text points to the first of its kind. Texts without any word are compared as they stand.
     first_of: dict[tuple, int] = {}
-    keys = [tuple(found) or (texts[i].strip(), None) for i, found in enumerate(units)]
-    representative = [first_of.setdefault(key, i) for i, key in enumerate(keys)]
-    parent = np.array(representative, dtype=np.int64)
+    keys = [tuple(found) or (text.strip(), None) for text, found in zip(texts, units)]
+    before = [first_of.setdefault(key, i) for i, key in enumerate(keys)]
+    # Nearly the same: the first of one kind points to the first of the other, and so on to the first of its group.
     if threshold < 1:
-        unique = sorted(i for i in first_of.values() if units[i])
-        for left, right in similar_pairs([units[i] for i in unique], threshold, shingle):
-            _join(parent, unique[left], unique[right])
+        kinds = sorted(i for i in first_of.values() if units[i])
+        for left, right in similar_pairs([units[i] for i in kinds], threshold, shingle):
+            one, other = sorted((_first(before, kinds[left]), _first(before, kinds[right])))
+            before[other] = one
     groups: dict[int, list[int]] = {}
-    for i in range(len(parent)):
-        groups.setdefault(_root(parent, i), []).append(i)
+    for i in range(len(texts)):
+        groups.setdefault(_first(before, i), []).append(i)
     return sorted((group for group in groups.values() if len(group) > 1), key=lambda group: group[0])
 
 
-def _root(parent: np.ndarray, i: int) -> int:
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = int(parent[i])
+def _first(before: list[int], i: int) -> int:
+    """The end of the chain that begins at i; what is passed on the way is moved nearer to it."""
+    while before[i] != i:
+        before[i] = before[before[i]]
+        i = before[i]
     return i
-
-
-def _join(parent: np.ndarray, first: int, second: int) -> None:
-    first, second = sorted((_root(parent, first), _root(parent, second)))
-    parent[second] = first
 
 
 def conflicting_labels(

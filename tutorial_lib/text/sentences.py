@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from tutorial_lib import _arguments as check
-from tutorial_lib.text.characters import HAN_RUN, MARK
+from tutorial_lib.text.characters import HAN_RUN, MARK, without_marks
 from tutorial_lib.text.pieces import Piece
 
 # Never the end of a sentence, whatever follows.
@@ -29,16 +29,12 @@ _ABBREVIATIONS = frozenset(
     "ca jr sr hx dx rx tx sx fx bx px ft lb lbs oz mg mcg kg cm mm ml bpm abd neuro cont diff incl excl esp resp freq "
     "neg pos bilat prev hosp lab labs med meds appt assoc bros corp est sq tbsp tsp sp spp var subsp".split()
 )
-# Kinds that are numbered with letters: "hepatitis B. She" ends, "Jonas E. Smith" does not.
+# Kinds that are told apart by letters: "hepatitis B. She" ends, "Jonas E. Smith" and "saw J. Smith" do not.
 _KINDS = frozenset(
-    "vitamin vit hepatitis type types group groups grade stage class category influenza plan option appendix figure "
-    "fig table part section step factor haemophilia hemophilia protein panel arm cohort phase level lead blood "
-    "ward".split()
-)
-# Before an initial, never before a kind's letter: "with S. Typhi", "by J. Smith".
-_BEFORE_NAMES = frozenset(
-    "a an and are as at be but by for from had has have in including into is like of on or per than the this to under "
-    "versus via was were when where with without".split()
+    "vitamin vit hepatitis type types subtype serotype genotype group groups grade stage class category influenza plan "
+    "option appendix figure fig table part section step factor haemophilia hemophilia protein panel arm cohort phase "
+    "level lead blood ward unit room site sample strain variant antigen virus drug compound treatment condition "
+    "version model schedule exhibit zone block lot batch coenzyme toxin chain haemoglobin hemoglobin".split()
 )
 # Words that often begin a sentence, and seldom a name.
 _STARTERS = frozenset(
@@ -50,19 +46,16 @@ _STARTERS = frozenset(
     "Which While Who Why Will With Without Would Yes Yesterday Yet You Your".split()
 )
 # Before a number, the number is no item of a list: "the dose was 2. Then".
-_BEFORE_NUMBERS = (
-    _BEFORE_NAMES
-    | _KINDS
-    | frozenset(
-        "about least most no over below above score dose day days week weeks month months year years age aged times "
-        "chapter page p number line room bed".split()
-    )
+_BEFORE_NUMBERS = _KINDS | frozenset(
+    "a an and are as at be but by for from had has have in including into is like of on or per than the this to under "
+    "versus via was were when where with without about least most no over below above score dose day days week weeks "
+    "month months year years age aged times chapter page p number line bed".split()
 )
 _CLOSERS = "\"'”’」』）)\\]】》〉"
 _OPENERS = "“‘「『（《【"
 _CLOSER = re.compile(rf"[{_CLOSERS}]")
 # A mark or several, dots with a space between them, marks that combine; then what closes a quote or a bracket.
-_END = re.compile(rf"(?:\.(?:[ \u00a0]\.)+|[.。｡．!！?？…]+){MARK}*(?:[{_CLOSERS}]+(?<!'(?=\w)))?|\n+")
+_END = re.compile(rf"(?:\.(?:[ \u00a0]\.)+|[.。｡．!！?？…]+){MARK}*(?:(?:[{_CLOSERS}]{MARK}*)+(?<!'(?=\w)))?|\n+")
 _LAST_WORD = re.compile(r"[^\s(（\[,，;；:：、。！？!?\"“”•⁃‣◦▪●■]*$")
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _NEXT = re.compile(r"\s*(\S?)")
@@ -155,9 +148,9 @@ def _items(text: str) -> Iterator[int]:
 
 def _end(text: str, start: int, match: re.Match, extra: Collection[str]) -> int | None:
     """Where the sentence ends that began at ``start``, if it does at this mark."""
-    end, marks = match.end(), _CLOSER.split(match[0])[0]
+    end, marks = match.end(), without_marks(_CLOSER.split(match[0])[0])
     following = _NEXT.match(text, end)[1]  # the next character that is not white space
-    touching, closed = text[end : end + 1], len(marks) < len(match[0])
+    touching, closed = text[end : end + 1], _CLOSER.search(match[0])
     if touching and touching in "，,、；;：:":
         return None  # “好！”，他说
     if any(mark in "。｡．！？" for mark in marks):
@@ -198,6 +191,8 @@ def _full_stop(
         return False
     if not before.strip(" •⁃‣◦▪●■") and (word.isdigit() and len(word) <= 3 or len(word) == 1 and word.isascii()):
         return not following  # the number of a list item, or an initial: H. pylori
+    if word == "1" and before[-1:] in (":", "："):
+        return not following  # Plan: 1. Hypertension
     if word.isdigit() and len(word) <= 2 and han:
         return False  # 诊断：1.高血压 2.糖尿病
     if len(word) == 1 and word.isupper() and not HAN_RUN.match(word):
@@ -220,7 +215,7 @@ def _no_initial(letter: str, before: str, next_word: str) -> bool:
         return False  # Dr. J. R. Smith
     if bare.lower() in _KINDS or next_word in _STARTERS:
         return True
-    named = previous[:1].isupper() or (previous.lower() in _BEFORE_NAMES and letter != "I")
+    named = not previous[-1:].isdigit() and (previous[:1].isupper() or letter != "I")
     return not (named and next_word[:1].isupper())
 
 

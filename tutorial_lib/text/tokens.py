@@ -11,6 +11,7 @@ from tutorial_lib.text.characters import (
     HAN_RUN,
     LETTER,
     MARK,
+    MARKS,
     OTHER_WORD,
     REST_OF_WORD,
     WORD_CHARACTER,
@@ -32,7 +33,7 @@ _RULES = (
     r"\[(?:PAD|UNK|BOS|EOS|MASK|CLS|SEP|EMAIL|ID|PHONE|DATE)\]",
     r"(?:[A-Za-z]\.){2,}",  # i.v., U.S.
     rf"(?=[A-Zpαβγ][A-Z]{{0,2}}[{HAN}])(?:{'|'.join(_MIXED)})",
-    r"[Cc](?:\+\+(?![\w+])|#(?!\w))",
+    rf"[Cc](?:\+\+(?!\+)|#)(?!{WORD_CHARACTER})",
     # Words (COVID-19, don't, mmHg), with what a short one is counted per: mg/dL, mg/kg/day; not fever/cough.
     rf"{LETTER}{REST_OF_WORD}(?:['’\-‐‑]{WORD_CHARACTER}{REST_OF_WORD})*+"
     rf"(?:(?=/)(?<!{LETTER}{{6}})(?:/(?:{_PER})(?!{WORD_CHARACTER}|{MARK}))+)?",
@@ -138,10 +139,10 @@ def _any_of(terms: tuple[str, ...]) -> re.Pattern[str]:
         if not parts:
             raise ValueError(f"terms must be words, got {term!r}")
         pattern = r"\s+".join(map(re.escape, parts)).removeprefix(re.escape(term.strip()[0]))
-        after = rf"(?!{WORD_CHARACTER})" if re.fullmatch(WORD_CHARACTER, parts[-1][-1]) else ""
+        after = rf"(?!{WORD_CHARACTER})" if re.match(WORD_CHARACTER, letters(parts[-1])[-1]) else ""
         endings.setdefault(parts[0][0], []).append(f"{pattern}{after}(?!{MARK})")
     words = [
-        (rf"(?<!{WORD_CHARACTER})" if re.fullmatch(WORD_CHARACTER, first) else "")
+        (rf"(?<!{WORD_CHARACTER})(?<![{MARKS}])" if re.match(WORD_CHARACTER, first) else "")
         + f"{re.escape(first)}(?:{'|'.join(found)})"
         for first, found in endings.items()
     ]
