@@ -9,7 +9,16 @@ import numpy as np
 from benchmarks.bench_metrics import import_peer
 from benchmarks.timing import medians, show
 from tutorial_lib.lab.clinical_notes import clinical_notes
-from tutorial_lib.text import clean, find_duplicates, split_sentences, tokenize
+from tutorial_lib.text import (
+    clean,
+    find_duplicates,
+    mask_personal_data,
+    remove_punctuation,
+    split_sentences,
+    strip_tags,
+    tokenize,
+    unescape_html,
+)
 
 FTFY, PYSBD, DATASKETCH = "ftfy==6.3.1", "pysbd==0.3.4", "datasketch==1.6.5"
 
@@ -56,8 +65,46 @@ def main(peers: bool = False) -> None:
     if peers:
         functions["datasketch MinHash LSH"] = partial(sketched, import_peer(DATASKETCH, "datasketch"), texts)
     compare("duplicates among 10,000 texts of 100 words", functions, "seconds; faster than a sketch", repetitions=1)
+    hostile()
     if not peers:
         print(f"    ftfy, pysbd, datasketch: python -m benchmarks text --peers (fetches {FTFY}, {PYSBD}, {DATASKETCH})")
+
+
+#: What takes others quadratic time: texts of about n characters.
+HOSTILE = {
+    "<script> <script> ...": lambda n: "<script>" * (n // 8),
+    "<p<p ... >>": lambda n: "<p" * (n // 3) + ">" * (n // 3),
+    '<a x="<a x=" ...': lambda n: '<a x="' * (n // 9) + 'z">' * (n // 9),
+    "<!--<!-- ...": lambda n: "<!--" * (n // 4),
+    "<<< ...": lambda n: "<" * n,
+    "&&& ...": lambda n: "&" * n,
+    "&am&am ... &#112;;#112;;": lambda n: "&am" * (n // 9) + "&#112;;" + "#112;;" * (n // 9),
+    "1a@b.co1a@b.co ...": lambda n: "1a@b.co" * (n // 7),
+    "1. 1. ...": lambda n: "1. " * (n // 3),
+    ". . . ...": lambda n: ". " * (n // 2),
+    "a-a-a ...": lambda n: "a-" * (n // 2),
+    "accents": lambda n: "e\u0301" * (n // 2),
+}
+
+
+def hostile() -> None:
+    """To 1 MB: the time a character must not grow with the text."""
+    steps = (strip_tags, unescape_html, mask_personal_data, remove_punctuation, clean, tokenize, split_sentences)
+    print("hostile texts of 62,500, 250,000 and 1,000,000 characters; ns a character    goal: flat")
+    for step in steps:
+        worst = {
+            name: [seconds_of(step, make(n)) / n for n in (62_500, 250_000, 1_000_000)]
+            for name, make in HOSTILE.items()
+        }
+        name = max(worst, key=lambda name: worst[name][-1] / worst[name][0])
+        numbers = "  ".join(f"{1e9 * value:7.0f}" for value in worst[name])
+        slowest = max(worst, key=lambda name: worst[name][-1])
+        print(f"    {step.__name__:20}{numbers}  where it grows most: {name}")
+        print(f"    {'':20}{1e9 * worst[slowest][-1]:25.0f}  the slowest: {slowest}")
+
+
+def seconds_of(step, text: str) -> float:
+    return medians({"": partial(step, text)}, repetitions=1)[""]
 
 
 def compare(title: str, functions: dict, goal: str, repetitions: int = 7) -> None:

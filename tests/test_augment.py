@@ -976,6 +976,14 @@ def test_what_english_does_not_contract(text):
         ("they've left", "they have left"),
         ("He can't sleep", "He cannot sleep"),
         ("Let's go", "Let us go"),
+        ("She could've gone", "She could have gone"),
+        ("It would’ve helped , should've too", "It would have helped , should have too"),
+        ("He might've and must've", "He might have and must have"),
+        ("They mightn't go , oughtn't to , needn't", "They might not go , ought not to , need not"),
+        ("We shan't go , daren't", "We shall not go , dare not"),
+        ("those who've left and who'll come", "those who have left and who will come"),
+        ("That'll do , there'll be more", "That will do , there will be more"),
+        ("I'd've gone , she couldn't've", "I would have gone , she could not have"),
     ],
 )
 def test_expansions(short, long):

@@ -4,6 +4,7 @@ import random
 import sys
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tutorial_lib.augment.syntax import (
@@ -201,3 +202,16 @@ def test_without_spacy_the_error_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(ImportError, match="pip install spacy"):
         spacy_parser(None)
+
+
+def test_two_helpers_in_one_word_are_not_understood():
+    """ "He might've taken it" has no passive "It might be taken": it would say something else."""
+    rows = [("He", 2, "nsubj"), ("might've", 2, "aux"), ("taken", -1, "root"), ("it", 2, "obj")]
+    words = [row[0] for row in rows]
+    assert active_to_passive(words, parse=lambda tokens: rows) == words
+
+
+def test_heads_may_be_numpys_numbers():
+    rows = [("The", np.int64(1), "det"), ("nurse", np.int64(2), "nsubj"), ("gave", -1, "root"), ("insulin", 2, "obj")]
+    words = [row[0] for row in rows]
+    assert active_to_passive(words, parse=lambda tokens: rows)[0] == "Insulin"

@@ -65,6 +65,8 @@ ROOT = Path(__file__).resolve().parents[2]
         (strip_tags, "<td nowrap>x</td><TD CLASS=a nowrap>y< b>", "\nx\n\ny< b>"),
         (strip_tags, "<<b>b>x", "x"),
         (remove_control, "\ufeff发\u200b热\x07\u202e!\x1fok\r\nx\ry\u2029z\tt", "发热! ok\nx\ny\nz\tt"),
+        (remove_control, "a\ud83d\ude00b\ud83d\u200b\ude00 \ude00\ud83d", "a😀b "),  # a pair, and what is none
+        (remove_control, "\ud840\udc00\ud83d\udc69\u200d", "𠀀👩"),
         (remove_control, "soft\u00adware \ud83d 👍\ufe0f", "software  👍"),
         (to_halfwidth, "ＡＢｃ１２．５％＋－＝（？），。：", "ABc12.5%+-=（？），。："),
         (to_halfwidth, "全\u3000角", "全 角"),
@@ -227,7 +229,12 @@ def test_an_audit_is_the_whole_story(text):
     ["<" * 50_000, "<a " * 20_000, "<a x=" * 20_000, "<!--" * 5_000, "<script>" * 5_000, "&" * 50_000,
      "&amp;#38;" * 10_000, "&amp;" + "amp;" * 10_000, "." * 50_000, "a. " * 20_000, "no. " * 20_000, " " * 50_000,
      "\n " * 20_000, "1-" * 20_000, "a-" * 20_000, "a." * 20_000, "!?" * 20_000, "13812345678" * 5_000,
-     "a@" * 20_000, "(" * 50_000, "患" * 20_000],
+     "a@" * 20_000, "1a@b.co" * 10_000, "<p" * 10_000 + ">" * 10_000, '<a x="' * 10_000 + "<p " + "a=1 " * 20_000,
+     "<![CDATA[" * 9_000 + "]]>" * 9_000, "&am" * 9_000 + "&#112;;" + "#112;;" * 9_000, ". " * 20_000, "1. " * 20_000,
+     "• " * 20_000, "《。" * 20_000, "a.'" * 20_000, "C." * 20_000, "कि" * 20_000, "\u0301" * 50_000,
+     "e\u0301" * 20_000, "\u200d" * 20_000, "a\u200d" * 20_000, "/mg" * 20_000, "mg/L" * 20_000, "B" * 50_000,
+     "[PAD" * 20_000, "1 @ " * 20_000, "Jan " * 20_000, "2024年" * 20_000, "+86 " * 20_000, "\ud83d" * 50_000,
+     "(" * 50_000, "患" * 20_000],
     ids=lambda text: repr(text[:9]),
 )  # fmt: skip
 def test_hostile_text_does_not_hang(text):
