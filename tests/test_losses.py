@@ -1287,6 +1287,15 @@ def test_cosines_in_any_type(dtype, autocast, size):
     assert (head(features)[:, 0] <= 2).all() and CosineHead(64, 5).to(dtype)(features).dtype == dtype
 
 
+def test_cosines_where_there_is_no_autocast():
+    head = CosineHead(2, 3).to("meta")
+    assert head(torch.zeros(4, 2, device="meta")).shape == (4, 3)
+    assert (
+        ms_ssim(torch.zeros(0, 1, 24, 24, device="meta"), torch.zeros(0, 1, 24, 24, device="meta"), weights=[1]).ndim
+        == 0
+    )
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e30])
 def test_cosines_of_very_small_and_very_large_features(size):
     head = CosineHead(2, 3)

@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
 from tutorial_lib._kernels import nearest as kernel
-from tutorial_lib.metrics import _STEP, SurfaceDistances, confusion_matrix, segmentation_scores, surface_distances
+from tutorial_lib._kernels.counts import _STEP
+from tutorial_lib.metrics import SurfaceDistances, confusion_matrix, segmentation_scores, surface_distances
 
 VECTORS = Path(__file__).parent / "vectors"
 DISTANCES = ("hd", "hd95", "asd", "asd_reverse", "assd")

@@ -10,6 +10,7 @@ torch and NumPy are not imported here: where neither is loaded, no value can be 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import math
@@ -468,6 +469,22 @@ def labelled(logits: Tensor, **named: Any) -> None:
 def wide(values: Tensor) -> Tensor:
     """Half precision to float32, in which what multiplies, sums or divides computes; other types as they are."""
     return values.float() if str(values.dtype) in ("torch.float16", "torch.bfloat16") else values
+
+
+def no_autocast(device: torch.device) -> contextlib.AbstractContextManager:
+    """A context in which autocast does not compute in half precision."""
+    import torch
+
+    if not torch.amp.is_autocast_available(device.type):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def reduced(values: Tensor, reduction: str) -> Tensor:
+    """What :func:`reduction` says; the mean of nothing is 0."""
+    if reduction == "none":
+        return values
+    return values.mean() if reduction == "mean" and values.numel() else values.sum()
 
 
 def double(device: torch.device) -> torch.dtype:

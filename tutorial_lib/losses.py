@@ -97,11 +97,11 @@ def focal_loss(
     alpha = check.class_weight(alpha, "alpha", logits)
     if indices:
         loss = _focus(cross_entropy(logits, target), gamma)  # (B, C, ...) -> (B, ...)
-        return _reduce(loss if alpha is None else loss * alpha[target], reduction)
+        return check.reduced(loss if alpha is None else loss * alpha[target], reduction)
     loss = _focus(-logits.log_softmax(1), gamma) * target.to(logits.dtype)  # (B, C, ...)
     if alpha is not None:
         loss = loss * alpha.view(-1, *[1] * (logits.ndim - 2))  # (C,) -> (C, 1, ...)
-    return _reduce(loss.sum(1), reduction)
+    return check.reduced(loss.sum(1), reduction)
 
 
 def sigmoid_focal_loss(
@@ -147,11 +147,11 @@ def sigmoid_focal_loss(
     sign = target.mul(-2).add_(1)  # -1 for a positive, 1 for a negative
     if not sign.numel() or bool(sign.abs().amin() == 1):
         loss = sigmoid_focal(logits, sign, gamma)
-        return _reduce(loss if alpha is None else loss * target.mul(2 * alpha - 1).add_(1 - alpha), reduction)
+        return check.reduced(loss if alpha is None else loss * target.mul(2 * alpha - 1).add_(1 - alpha), reduction)
     yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
     one = torch.ones_like(sign)
     positive, negative = sigmoid_focal(logits, -one, gamma), sigmoid_focal(logits, one, gamma)
-    return _reduce(yes * target * positive + no * (1 - target) * negative, reduction)
+    return check.reduced(yes * target * positive + no * (1 - target) * negative, reduction)
 
 
 def _focus(entropy: Tensor, gamma: float) -> Tensor:
@@ -305,12 +305,12 @@ def ldam_loss(
     moved = moved.scatter_add_(1, target.unsqueeze(1), -scale * margins[target].unsqueeze(1))  # (B, C, ...)
     loss = cross_entropy(moved, target)  # (B, ...)
     if weight is None:
-        return _reduce(loss, reduction)
+        return check.reduced(loss, reduction)
     weight = weight[target]
     if reduction == "mean":
         total = weight.sum()  # 0 for an empty batch, or where every sample weighs nothing
         return (loss * weight).sum() / total.where(total > 0, 1.0)
-    return _reduce(loss * weight, reduction)
+    return check.reduced(loss * weight, reduction)
 
 
 def lmf_loss(
@@ -409,19 +409,15 @@ class CosineHead(nn.Module):
 
     def __init__(self, in_features: int, num_classes: int, *, scale: float = 1.0):
         super().__init__()
-        in_features, num_classes = (
-            check.whole(in_features, "in_features", low=1),
-            check.whole(num_classes, "num_classes", low=1),
-        )
+        size = check.whole(num_classes, "num_classes", low=1), check.whole(in_features, "in_features", low=1)
         self.scale = check.number(scale, "scale", above=0)
         # Independent normal numbers: every direction is equally likely.
-        self.weight = nn.Parameter(torch.randn(num_classes, in_features))
+        self.weight = nn.Parameter(torch.randn(size))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the scaled cosines, in the features' type."""
         features = check.tensor(features, "features", f"(..., {self.weight.shape[1]})", kind="floating-point")
-        # Autocast would take the product in half precision.
-        with torch.autocast(features.device.type, enabled=False):
+        with check.no_autocast(features.device):
             directions = _directions(self.weight).to(check.wide(features).dtype)
             cosines = F.linear(_directions(features), directions)  # (..., in_features) -> (..., C)
             return (self.scale * cosines).to(features.dtype)
@@ -481,7 +477,7 @@ def soft_f1_loss(logits: Tensor, target: Tensor, *, double: bool = True, reducti
     if double:
         # sigmoid(-x), not 1 - sigmoid(x): that is 0 long before the other is.
         loss = (loss + _f1_loss((-logits).sigmoid(), 1 - target)) / 2
-    return _reduce(loss, reduction)
+    return check.reduced(loss, reduction)
 
 
 def sigmoid_f1_loss(
@@ -520,7 +516,7 @@ def sigmoid_f1_loss(
     reduction = check.reduction(reduction)
     beta, eta = check.number(beta, "beta", above=0), check.number(eta, "eta")
     logits, target = _rows(*check.bits(logits, target, "(..., C)"))
-    return _reduce(_f1_loss((beta * (logits + eta)).sigmoid(), target), reduction)
+    return check.reduced(_f1_loss((beta * (logits + eta)).sigmoid(), target), reduction)
 
 
 def _rows(*tensors: Tensor) -> list[Tensor]:
@@ -561,7 +557,7 @@ def hamming_loss(logits: Tensor, target: Tensor, *, reduction: str = "mean") -> 
     """
     reduction = check.reduction(reduction)
     logits, target = check.bits(logits, target)
-    return _reduce(logits.sigmoid() * (1 - target) + (-logits).sigmoid() * target, reduction)
+    return check.reduced(logits.sigmoid() * (1 - target) + (-logits).sigmoid() * target, reduction)
 
 
 # --- Overlap of masks -----------------------------------------------------------------------------------------------
@@ -612,7 +608,7 @@ def dice_loss(
     both = (p * y).sum(summed)  # (B, C, ...) -> (C,), or (B, C)
     # For a 0/1 mask y^2 is y; soft targets need the square.
     p, y = (p.square(), y.square()) if squared else (p, y)
-    return _reduce(1 - (2 * both + smooth) / (p.sum(summed) + y.sum(summed) + smooth), reduction)
+    return check.reduced(1 - (2 * both + smooth) / (p.sum(summed) + y.sum(summed) + smooth), reduction)
 
 
 def iou_loss(
@@ -649,16 +645,10 @@ def iou_loss(
     p, y = check.soft_masks(probability, target)
     summed = _summed(p, pooled)
     both = (p * y).sum(summed)  # (B, C, ...) -> (C,), or (B, C)
-    return _reduce(1 - (both + smooth) / (p.sum(summed) + y.sum(summed) - both + smooth), reduction)
+    return check.reduced(1 - (both + smooth) / (p.sum(summed) + y.sum(summed) - both + smooth), reduction)
 
 
 def _summed(p: Tensor, pooled: bool) -> tuple[int, ...]:
     """The dimensions that are summed over: pixels, and the batch too where it is pooled."""
     pixels = tuple(range(2, p.ndim))
     return (0, *pixels) if pooled else pixels
-
-
-def _reduce(loss: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return loss
-    return loss.mean() if reduction == "mean" and loss.numel() else loss.sum()

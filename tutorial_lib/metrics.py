@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from . import _arguments as check
+from ._kernels.counts import count_pairs
 from ._kernels.nearest import nearest, surfaces
 
 __all__ = ["SegmentationScores", "SurfaceDistances", "confusion_matrix", "segmentation_scores", "surface_distances"]
@@ -62,10 +63,6 @@ class SurfaceDistances(NamedTuple):
 
 # --- The confusion matrix --------------------------------------------------------------------------------------------
 
-# Pixels counted at a time on a CPU: the temporaries stay in cache, and a step is still long enough for torch's own
-# threads. Measured from 2^15 to 2^21; beyond 2^17 new memory for the temporaries costs more than the counting.
-_STEP = 1 << 16
-
 
 def confusion_matrix(pred: Array, target: Array, num_classes: int, *, ignore_index: int | None = None) -> Array:
     r"""Count how often each true class was predicted as each class.
@@ -103,7 +100,7 @@ def confusion_matrix(pred: Array, target: Array, num_classes: int, *, ignore_ind
     ignore_index = None if ignore_index is None else check.whole(ignore_index, "ignore_index")
     pred, target = (_flat(check.labels(labels, name)) for labels, name in ((pred, "pred"), (target, "target")))
 
-    matrix = _count(pred, target, num_classes, ignore_index)  # (pixels,), (pixels,) -> (C * C,)
+    matrix = count_pairs(pred, target, num_classes, ignore_index)  # (pixels,), (pixels,) -> (C * C,)
     return _like(matrix.view(num_classes, num_classes), is_numpy)
 
 
@@ -111,34 +108,6 @@ def _flat(labels: Array) -> torch.Tensor:
     """All pixels in a row, of a type that torch can compare and add."""
     labels = _tensor(labels)
     return (labels.view(torch.uint8) if labels.dtype == torch.bool else labels).reshape(-1)
-
-
-def _count(pred: torch.Tensor, target: torch.Tensor, num_classes: int, ignore_index: int | None) -> torch.Tensor:
-    """The matrix of two flat label tensors, flat."""
-    bins = num_classes**2
-    limits = torch.iinfo(target.dtype)
-    if ignore_index is not None and not limits.min <= ignore_index <= limits.max:
-        ignore_index = None  # torch would wrap it: uint8 255 "equals" -1
-    # A key as narrow as it may be: less memory to move, which is most of the time.
-    key_type = torch.int16 if bins <= 2**15 else torch.int32 if bins <= 2**31 else torch.int64
-    # One step a GPU; on a CPU small ones, but each larger than the histogram it fills.
-    step = max(_STEP, 4 * bins) if pred.device.type == "cpu" else max(1, len(pred))
-    counts = torch.zeros(bins, dtype=torch.int64, device=pred.device)
-    for p, t in zip(pred.split(step), target.split(step)):
-        if ignore_index is not None:
-            keep = t != ignore_index
-            p, t = p[keep], t[keep]
-        if len(t) == 0:
-            continue
-        for labels, name in ((t, "target"), (p, "pred")):
-            low, high = (int(value) for value in torch.aminmax(labels))
-            if low < 0 or high >= num_classes:
-                raise ValueError(
-                    f"{name} holds the label {low if low < 0 else high}, outside 0 … {num_classes - 1} "
-                    f"(num_classes={num_classes}); ignore_index leaves out pixels by their target label"
-                )
-        counts += torch.bincount(t.to(key_type).mul_(num_classes).add_(p.to(key_type)), minlength=bins)
-    return counts
 
 
 def segmentation_scores(matrix: Array) -> SegmentationScores:

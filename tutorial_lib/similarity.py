@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import _arguments as check
+from ._kernels.blur import blur
 
 __all__ = ["MS_SSIM_WEIGHTS", "ms_ssim", "ms_ssim_loss"]
 
@@ -78,9 +79,9 @@ def ms_ssim(
     sigma, k = check.number(sigma, "sigma", above=0), check.numbers(k, "k", length=2, low=0)
     c1, c2 = ((value * data_range) ** 2 for value in k)
     if not x.numel():
-        return _reduce(x.flatten(1).sum(1), reduction)
-    # Autocast would blur in half precision; a variance is the small difference of two large means.
-    with torch.autocast(x.device.type, enabled=False):
+        return check.reduced(x.flatten(1).sum(1), reduction)
+    # A variance is the small difference of two large means: no half precision.
+    with check.no_autocast(x.device):
         offsets = torch.arange(window, device=x.device, dtype=x.dtype) - window // 2
         gauss = torch.exp(-(offsets**2) / (2 * sigma**2))
         gauss, score = gauss / gauss.sum(), x.new_ones(())
@@ -88,14 +89,14 @@ def ms_ssim(
             if scale:
                 x, y = _halved(x), _halved(y)
             # The formula needs the sum of the variances only: four maps, not five.
-            mean_x, mean_y, product, squares = _blur(torch.stack([x, y, x * y, x * x + y * y]), gauss)
+            mean_x, mean_y, product, squares = blur(torch.stack([x, y, x * y, x * x + y * y]), gauss)
             both, means = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
             similarity = (2 * (product - both) + c2) / (squares - means + c2)
             if scale == len(weights) - 1:
                 similarity = similarity * (2 * both + c1) / (means + c1)
             bar = similarity.flatten(2).mean(2)  # (B, C, *space) -> (B, C)
             score = score * _power(bar, weight)
-        return _reduce(score.mean(1), reduction)
+        return check.reduced(score.mean(1), reduction)
 
 
 def ms_ssim_loss(images: Tensor, target: Tensor, *, reduction: str = "mean", **options) -> Tensor:
@@ -122,7 +123,7 @@ def ms_ssim_loss(images: Tensor, target: Tensor, *, reduction: str = "mean", **o
     0.0
     """
     reduction = check.reduction(reduction)
-    return _reduce(1 - ms_ssim(images, target, reduction="none", **options), reduction)
+    return check.reduced(1 - ms_ssim(images, target, reduction="none", **options), reduction)
 
 
 def _scaled(images, target, weights, window) -> tuple[Tensor, Tensor, tuple[float, ...], int]:
@@ -153,23 +154,3 @@ def _power(bar: Tensor, weight: float) -> Tensor:
         return bar ** int(weight)
     # The slope of the power is infinite at 0: there, and below, it is 0 without a slope.
     return torch.where(bar > 0, bar.clamp_min(torch.finfo(bar.dtype).tiny) ** weight, 0.0)
-
-
-def _reduce(score: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return score
-    return score.mean() if reduction == "mean" and score.numel() else score.sum()
-
-
-def _blur(values: Tensor, gauss: Tensor) -> Tensor:
-    """Gaussian mean of (maps, B, C, *space), one axis of space at a time."""
-    last = values.ndim - 1
-    for axis in range(3, values.ndim):
-        # Every row before the plane is a channel of its own: one convolution, in torch's fast way for many channels.
-        split, kernel = (axis, gauss.view(1, 1, -1, 1)) if axis < last else (axis - 1, gauss.view(1, 1, 1, -1))
-        shape = list(values.shape)
-        shape[axis] -= len(gauss) - 1
-        rows = math.prod(shape[:split])
-        plane = values.reshape(1, rows, values.shape[split], -1)
-        values = F.conv2d(plane, kernel.expand(rows, -1, -1, -1), groups=rows).view(shape)
-    return values
