@@ -180,7 +180,7 @@ def load_mitbih_task(
 ) -> EcgTask:
     """Read MIT-BIH windows of 10 s as a multi-label task, divided by patient.
 
-    The test patients are those of the prepared set (DS2 of de Chazal et al. 2004 and two paced records). One fifth of
+    The test patients are those of the prepared set (DS2 of de Chazal and two paced records). One fifth of
     the other patients, drawn from ``seed``, is held out for validation. Records 201 and 202 are one person and
     stay together. Only the first lead is used, and only labels that are neither rare nor shown by very few
     patients: a label that two people have is a label for these two people.
@@ -198,6 +198,10 @@ def load_mitbih_task(
     Raises:
         FileNotFoundError: if the set has not been prepared; the message holds the command that does it.
         ValueError: if ``per_record`` or ``patients`` is below 1, or ``share`` outside [0, 1].
+
+    References:
+        de Chazal, O'Dwyer and Reilly, Automatic Classification of Heartbeats Using ECG Morphology and Heartbeat
+        Interval Features, IEEE Transactions on Biomedical Engineering 51, 2004: the division DS1 and DS2.
     """
     from .real import load_real
 

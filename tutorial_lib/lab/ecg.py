@@ -74,8 +74,7 @@ def ecg_signals(count: int, *, seed: int, length: int = 256, hz: float = 64.0, n
     gives :math:`p` and :math:`R`. One structural exclusion: where atrial fibrillation and first-degree block
     come up together, the block is dropped. ``ecg_cooccurrence()`` gives the exact probability of every pair.
 
-    **Signals.** Each beat is a sum of Gaussian waves P, Q, R, S, T round its R peak, an idea of McSharry et al.
-    2003 (whose dynamical system we do not use):
+    **Signals.** Each beat is a sum of Gaussian waves P, Q, R, S, T round its R peak:
     :math:`x(t) = g \sum_{b} \sum_{w} a_{bw} \exp\left(-(t - t_b - c_{bw})^2 / 2 s_{bw}^2\right)`.
     What a label changes:
 
@@ -103,6 +102,10 @@ def ecg_signals(count: int, *, seed: int, length: int = 256, hz: float = 64.0, n
 
     Raises:
         ValueError: if ``count`` < 0, ``length`` < 1, ``hz`` ≤ 0 or ``noise`` < 0.
+
+    References:
+        McSharry et al., A Dynamical Model for Generating Synthetic Electrocardiogram Signals, IEEE Transactions on
+        Biomedical Engineering 50, 2003: the Gaussian waves (whose dynamical system we do not use).
 
     >>> data = ecg_signals(4, seed=0)
     >>> data.signals.shape, data.labels.shape
