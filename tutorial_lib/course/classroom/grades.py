@@ -27,6 +27,7 @@ from pathlib import Path
 
 from tutorial_lib.course.catalogue import CourseError, chapter_files, find_notebooks, select
 from tutorial_lib.course.classroom.exercises import UNGRADED
+from tutorial_lib.course.command import fitted, line_width, positive, whole_number
 from tutorial_lib.course.files import atomic_write, read_json
 
 GRACE = 60.0
@@ -36,8 +37,6 @@ MARKS = {"correct": "✔", "wrong": "✘", "todo": "○", "missing": "–", "err
 
 def add_grade(parser) -> None:
     """Declare what ``tutorial grade`` takes."""
-    from tutorial_lib.course.command import positive, whole_number
-
     parser.add_argument(
         "paths",
         metavar="DIR",
@@ -216,7 +215,8 @@ def grade_all(
                 # A row that is only passed over is looked at again when all chapters are asked for.
                 atomic_write(_row_file(out, one), json.dumps(row, indent=1))
                 _write_table(out, found, rows, wanted)
-            print(f"{number}/{len(todo)}  {_line(row)}", file=stream, flush=True)
+            line = fitted(f"{number}/{len(todo)}  {_line(row)}", indent=8, width=line_width(otherwise=sys.maxsize))
+            print(line, file=stream, flush=True)
         _write_table(out, found, rows, wanted)
         return _shown(found, rows, wanted)
     except OSError as error:
