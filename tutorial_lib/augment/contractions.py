@@ -58,7 +58,7 @@ def contract(
     return out
 
 
-def _may_contract(tokens: list[str], place: int, short: str) -> bool:
+def _may_contract(tokens: Sequence[str], place: int, short: str) -> bool:
     if short.endswith("n't") or short == "let's":
         return True
     following = [token.lower() for token in tokens[place + 2 : place + 5]]
@@ -100,7 +100,7 @@ def expand(tokens: Sequence[str], *, p: float = 1.0, keep: Keep = None, rng: ran
         if not question and struck():
             first = "I" if words[0] == "i" else in_case_of(token, words[0]) if words[0] != "cannot" else words[0]
             changes[place] = [first, *words[1:]]
-    return replace(tokens, changes)
+    return replace(list(tokens), changes)
 
 
 def _forms(tokens: Sequence[str], p: float, keep: Keep, rng: random.Random | None):

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import cast
 
 from tutorial_lib import _arguments as check
 
@@ -60,8 +61,8 @@ def struck_places(places: Sequence[int], p: float, rng: random.Random) -> list[i
 
 def candidates_for(table: Table, token: str) -> Sequence[str]:
     """What may stand for a token, in an order that does not depend on how strings are hashed."""
-    get = getattr(table, "get", None)
-    found = table(token) if get is None else get(token) or get(token.lower())
+    call, get = cast(Callable, table), getattr(table, "get", None)
+    found = call(token) if get is None else get(token) or get(token.lower())
     if not found:
         return ()
     if isinstance(found, str):

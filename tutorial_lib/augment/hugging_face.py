@@ -82,7 +82,8 @@ def hf_translate(
             raise ValueError(f"models must hold the pair {pair}, got {sorted(models)}")
         if pair not in loaded:
             given = models[pair]
-            loaded[pair] = _hf_model(*(given if isinstance(given, tuple) else (given, None)), "AutoModelForSeq2SeqLM")
+            named = given if isinstance(given, tuple) else (given, None)
+            loaded[pair] = _hf_model(named[0], named[1], "AutoModelForSeq2SeqLM")
         model, tokenizer = loaded[pair]
         found: list[str] = []
         for start in range(0, len(texts), batch_size):

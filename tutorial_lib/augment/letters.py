@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from tutorial_lib.augment.draws import Table, candidates_for, in_case_of, pick, probability, struck_places, tokens_of
 from tutorial_lib.augment.lexicon import HOMOPHONES, KEYBOARD, MISSPELLINGS
@@ -40,7 +41,8 @@ def spelling_noise(
     """
     tokens = tokens_of(tokens, rng)
     p = probability(p)
-    known, draw = getattr(misspellings, "get", misspellings), rng.random
+    known = cast(Callable, getattr(misspellings, "get", misspellings))
+    draw = rng.random
     for place in struck_places(free_places(tokens, keep), p, rng):
         token = tokens[place]
         found = known(token) or known(token.lower())

@@ -884,7 +884,7 @@ class WordNetSynonyms(Mapping[str, list[str]]):
     def get(self, word: str, default=None):
         found = self._known.get(word)
         if found is None:
-            names = {}  # a dict keeps the order, a set would not
+            names: dict[str, None] = {}  # a dict keeps the order, a set would not
             for sense in self._wordnet().synsets(word.replace(" ", "_"), pos=self.part)[: self.max_senses]:
                 for name in sense.lemma_names():
                     names.setdefault(name.replace("_", " "))

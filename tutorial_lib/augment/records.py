@@ -28,7 +28,7 @@ class Augmented(NamedTuple):
     source: str
     """The text it was made from, untouched."""
     source_tokens: list[str]
-    index: int
+    index: int  # type: ignore[assignment]
     """The source's place in the data set."""
     variant: int
     """0, 1, …: which of this source's variants."""
@@ -265,7 +265,7 @@ def augment_batch(
     changed = operation(marked, labels, rng=random.Random(f"{seed}"))
     if len(changed) != len(texts):
         raise ValueError(f"operation must return {len(texts)} lists of tokens, got {len(changed)}")
-    name = name or getattr(operation, "__name__", None) or operation.func.__name__
+    name = name or getattr(getattr(operation, "func", operation), "__name__", None) or type(operation).__name__
     records = []
     for index, (new, source) in enumerate(zip(changed, sources)):
         if list(new) != source.tokens:
@@ -296,6 +296,8 @@ class _Marked(str):
     """A token that knows where it stood: ``place`` in ``text``. It goes through every method as the string it is."""
 
     __slots__ = ("place", "text")
+    place: int
+    text: int
 
 
 class _Source(NamedTuple):
@@ -310,7 +312,8 @@ class _Source(NamedTuple):
     def read(cls, text: str | Sequence[str], language: str) -> "_Source":
         if isinstance(text, str):
             pieces = token_pieces(text, language=language)
-            tokens, spans = [piece.content for piece in pieces], [piece[1:] for piece in pieces]
+            tokens = [piece.content for piece in pieces]
+            spans: list[tuple[int, int] | None] = [(piece.start, piece.end) for piece in pieces]
         else:
             tokens = tokens_of(text, random.Random(0))
             text = detokenize(tokens, language=language)
@@ -319,18 +322,18 @@ class _Source(NamedTuple):
 
 
 def _mark(tokens: list[str], index: int) -> list[str]:
-    marked = []
+    marked: list[str] = []
     for place, token in enumerate(tokens):
-        token = _Marked(token)
-        token.place, token.text = place, index
-        marked.append(token)
+        new = _Marked(token)
+        new.place, new.text = place, index
+        marked.append(new)
     return marked
 
 
 def _record(source: _Source, new: Sequence[str], **facts) -> Augmented:
     index = facts["index"]
     origin = _origin(new, source, index)
-    others = {token.text for token in new if type(token) is _Marked} - {index}
+    others = {token.text for token in new if isinstance(token, _Marked)} - {index}
     return Augmented(
         text=_write(new, origin, source),
         tokens=[str(token) for token in new],
@@ -344,8 +347,8 @@ def _record(source: _Source, new: Sequence[str], **facts) -> Augmented:
 
 def _origin(new: Sequence[str], source: _Source, index: int) -> list[int | None]:
     """The source's place for each token: where it stood; for a new one, what is missing between those beside it."""
-    marked = [type(token) is _Marked for token in new]
-    origin = [token.place if own and token.text == index else None for token, own in zip(new, marked)]
+    marked = [isinstance(token, _Marked) for token in new]
+    origin = [token.place if isinstance(token, _Marked) and token.text == index else None for token in new]
     if None not in origin:
         return origin
     used, place = set(origin), 0
@@ -354,8 +357,9 @@ def _origin(new: Sequence[str], source: _Source, index: int) -> list[int | None]
         while end < len(origin) and origin[end] is None and not marked[end]:
             end += 1
         if end > place:
-            left = (origin[place - 1] if place else -1, origin[end] if end < len(origin) else len(source.tokens))
-            gap = [] if None in left else [i for i in range(left[0] + 1, left[1]) if i not in used]
+            left = origin[place - 1] if place else -1
+            right = origin[end] if end < len(origin) else len(source.tokens)
+            gap = [] if left is None or right is None else [i for i in range(left + 1, right) if i not in used]
             if len(gap) == end - place:
                 origin[place:end] = gap
             elif len(gap) == 1 or (gap and end - place == 1):
@@ -377,8 +381,10 @@ def _write(new: Sequence[str], origin: list[int | None], source: _Source) -> str
         token = str(token)
         if before and token:
             gap = None
-            if last is not None and place == last + 1 and spans[last] and spans[place]:
-                gap = text[spans[last][1] : spans[place][0]]
+            one = None if last is None or place != last + 1 else spans[last]
+            two = None if place is None else spans[place]
+            if last is not None and place is not None and one and two:
+                gap = text[one[1] : two[0]]
                 new_before, new_here = before != source.tokens[last], token != source.tokens[place]
                 # "500" and "mg" may touch, what came for them may not; a full stop that came for a word is no word.
                 if (not gap and (new_before or new_here)) or (new_here and token in _CLOSING):

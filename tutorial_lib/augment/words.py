@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from tutorial_lib import _arguments as check
 from tutorial_lib.augment.draws import (
@@ -213,7 +214,7 @@ def eda_operations(
     ['synonym_replacement', 'random_insertion', 'random_swap', 'random_deletion']
     """
     alpha = probability(alpha, "alpha")
-    table = {"synonyms": synonyms, "stop_words": stop_words, "keep": keep}
+    table: dict[str, Any] = {"synonyms": synonyms, "stop_words": stop_words, "keep": keep}
     return {
         "synonym_replacement": partial(_scaled, synonym_replacement, alpha=alpha, **table),
         "random_insertion": partial(_scaled, random_insertion, alpha=alpha, **table),

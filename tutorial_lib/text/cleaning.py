@@ -385,8 +385,10 @@ def audit(text: str, *, steps: Iterable[Step] = DEFAULT_STEPS) -> list[Change]:
 
 def _flat(steps: Iterable[Step]) -> Iterable[Step]:
     for step in _steps(steps):
-        inside = isinstance(step, functools.partial) and step.func is clean
-        yield from _flat(step.keywords.get("steps", DEFAULT_STEPS)) if inside else [step]
+        if isinstance(step, functools.partial) and step.func is clean:
+            yield from _flat(step.keywords.get("steps", DEFAULT_STEPS))
+        else:
+            yield step
 
 
 def _step_name(step: Step) -> str:

@@ -85,7 +85,7 @@ def remove_markup(text: str) -> str:
                 outer = opened[-1]
                 inside = outer.state == _QUOTED and outer.ending not in quotes
                 outer.quotes |= quotes
-                quotes = outer.quotes
+                quotes = frozenset(outer.quotes)
                 if inside:
                     break
                 forget(len(opened) - 1)
@@ -104,7 +104,7 @@ def remove_markup(text: str) -> str:
         if sections and text.startswith("]]>", place):
             sections, place = sections - 1, place + 3
             continue
-        part = _PART.match(text, place)[0]
+        part = next(_PART.finditer(text, place))[0]
         end = text.find("]]>", place, place + len(part) + 1) if sections else -1
         if end > place:  # the end of a section is a part of its own
             part = text[place:end]

@@ -149,7 +149,7 @@ def _items(text: str) -> Iterator[int]:
 def _end(text: str, start: int, match: re.Match, extra: Collection[str]) -> int | None:
     """Where the sentence ends that began at ``start``, if it does at this mark."""
     end, marks = match.end(), without_marks(_CLOSER.split(match[0])[0])
-    following = _NEXT.match(text, end)[1]  # the next character that is not white space
+    following = next(_NEXT.finditer(text, end))[1]  # the next character that is not white space
     touching, closed = text[end : end + 1], _CLOSER.search(match[0])
     if touching and touching in "，,、；;：:":
         return None  # “好！”，他说
@@ -160,7 +160,7 @@ def _end(text: str, start: int, match: re.Match, extra: Collection[str]) -> int 
     if closed and following.islower():
         return None  # "Why?" he asked
     before = text[max(start, match.start() - 40) : match.start()]
-    word = _LAST_WORD.search(before[-30:])[0]
+    word = next(_LAST_WORD.finditer(before[-30:]))[0]
     before = before[: len(before) - len(word)].strip()
     if "!" in marks or "?" in marks:
         # Yahoo! in the
@@ -168,7 +168,7 @@ def _end(text: str, start: int, match: re.Match, extra: Collection[str]) -> int 
         return None if named else end
     if "…" in marks or len(marks) > 1:
         return _end_at_dots(text, match, marks, word, before, following)
-    next_word = _NEXT_WORD.match(text, end)[1]
+    next_word = next(_NEXT_WORD.finditer(text, end))[1]
     return end if _full_stop(text, end, word, before, following, next_word, extra) else None
 
 
