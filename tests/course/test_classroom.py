@@ -482,7 +482,7 @@ def graded(shared_course):
         (course.klass / name).mkdir(parents=True)
         (course.klass / name / "homework.ipynb").write_text(text, encoding="utf-8")
     course.before = tree(course.klass)
-    course.limits = ("--timeout", "5", "--memory", "1000", "--output-limit", "1000000")
+    course.limits = ("--timeout", "15", "--memory", "1000", "--output-limit", "1000000")
     course.grade = lambda *extra: course.tutorial("grade", "class", *course.limits, *extra)
     course.first = course.grade("--jobs", "2")
     assert course.first.returncode == 0, course.first.stderr
@@ -509,8 +509,8 @@ def test_the_neighbours_of_hostile_notebooks_get_their_points(graded):
 @pytest.mark.parametrize(
     ("name", "status", "points", "hint"),
     [
-        ("loops", "timeout", "1", "double: did not end within 5 s"),
-        ("loops_when_called", "timeout", "1", "double: did not end within 5 s"),
+        ("loops", "timeout", "1", "double: did not end within 15 s"),
+        ("loops_when_called", "timeout", "1", "double: did not end within 15 s"),
         ("exits", "died", "1", "the kernel died (exit status 3)"),
         ("kills_itself", "died", "1", "the kernel died (killed by signal 9, SIGKILL)"),
         ("kills_its_grader", "died", "0", "its grader was killed"),

@@ -191,6 +191,7 @@ def test_the_doctor_finds_what_is_there(there, capsys, monkeypatch):
 
 
 def test_the_doctor_says_what_is_missing_and_how_to_get_it(there, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # what a narrow terminal breaks is tested in test_tables.py
     (there.notebooks / "02_broken.ipynb").write_text("{")
     monkeypatch.setattr(
         doctor, "_kernel", lambda: ("✗", "kernel", "python3 does not start: no", "pip install ipykernel")
