@@ -17,7 +17,7 @@ import math
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, SupportsFloat, SupportsIndex
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,22 @@ if TYPE_CHECKING:
     Array = np.ndarray | Tensor
 
 # --- Numbers and names ----------------------------------------------------------------------------------------------
+
+
+class Numbers(Protocol):
+    """Several numbers, to a type checker: a tuple, list, range, or an array or tensor with one axis."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> SupportsFloat: ...
+
+
+class Wholes(Protocol):
+    """Several whole numbers, to a type checker: a tuple, list, range, or an array or tensor with one axis."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> SupportsIndex: ...
 
 
 def number(

@@ -21,8 +21,12 @@ def attach(package: str, path: str) -> tuple[Callable[[str], object], Callable[[
         Scientific Python, SPEC 1: Lazy Loading of Submodules and Functions.
     """
     stub = ast.parse(Path(path).with_suffix(".pyi").read_text(encoding="utf-8"))
-    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
-    file_of = {alias.name: str(node.module) for node in imports for alias in node.names}
+    file_of = {
+        alias.name: node.module
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
 
     def __getattr__(name: str) -> object:
         if name not in file_of:

@@ -7,7 +7,6 @@ Chapter 09 measures with :func:`box_iou`; the others are for chapter 10, the R-C
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -157,11 +156,11 @@ def _scored(boxes, scores, iou_threshold) -> tuple[Tensor, Tensor, float]:
 
 
 def make_anchors(
-    feature_size: int | Sequence[int],
+    feature_size: int | check.Wholes,
     *,
     stride: float,
-    sizes: Sequence[float],
-    ratios: Sequence[float] = (0.5, 1.0, 2.0),
+    sizes: check.Numbers,
+    ratios: check.Numbers = (0.5, 1.0, 2.0),
     offset: float = 0.5,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
@@ -212,7 +211,7 @@ def make_anchors(
 _MAX_LOG = math.log(1000 / 16)
 
 
-def encode_boxes(boxes: Tensor, anchors: Tensor, *, weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+def encode_boxes(boxes: Tensor, anchors: Tensor, *, weights: check.Numbers = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
     r"""Offsets that turn anchors into boxes, as a network learns them.
 
     .. math:: t_x = k_x \frac{x - x_a}{w_a}, \quad t_y = k_y \frac{y - y_a}{h_a}, \quad
@@ -249,7 +248,7 @@ def decode_boxes(
     offsets: Tensor,
     anchors: Tensor,
     *,
-    weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+    weights: check.Numbers = (1.0, 1.0, 1.0, 1.0),
     max_log: float = _MAX_LOG,
 ) -> Tensor:
     r"""Boxes from offsets: :func:`encode_boxes` backwards.
@@ -301,7 +300,7 @@ def _type_of(*tensors: Tensor) -> torch.dtype:
 # --- Choice ---------------------------------------------------------------------------------------------------------
 
 
-def clip_boxes(boxes: Tensor, image_size: int | Sequence[int]) -> Tensor:
+def clip_boxes(boxes: Tensor, image_size: int | check.Wholes) -> Tensor:
     """Move the corners that lie outside the image onto its border.
 
     Args:

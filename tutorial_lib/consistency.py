@@ -272,8 +272,8 @@ class TwoStreamBatchSampler(Sampler[list[int]]):
 
     def __init__(
         self,
-        labelled: Sequence[int],
-        unlabelled: Sequence[int],
+        labelled: check.Wholes,
+        unlabelled: check.Wholes,
         *,
         labelled_per_batch: int,
         unlabelled_per_batch: int,

@@ -5,7 +5,6 @@ batch.
 """
 
 import math
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -26,7 +25,7 @@ Array = TypeVar("Array", np.ndarray, torch.Tensor)
 def signed_distance(
     mask: Array,
     *,
-    spacing: float | Sequence[float] | None = None,
+    spacing: float | check.Numbers | None = None,
     normalize: str | float | None = None,
     spatial_dims: int | None = None,
 ) -> Array:
@@ -236,7 +235,7 @@ def mask_from_sdf(sdf: Array, *, k: float) -> Array:
 def curvature(
     phi: Array,
     *,
-    spacing: float | Sequence[float] | None = None,
+    spacing: float | check.Numbers | None = None,
     eps: float = 1e-8,
     spatial_dims: int | None = None,
 ) -> Array:

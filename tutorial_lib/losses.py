@@ -21,7 +21,6 @@ logits on to the loss; and give 0, with a zero gradient, as the mean of an empty
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -59,7 +58,7 @@ def focal_loss(
     target: Tensor,
     *,
     gamma: float = 2.0,
-    alpha: Tensor | Sequence[float] | None = None,
+    alpha: check.Numbers | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     r"""Softmax focal loss: cross-entropy that counts a sample less the better it is already classified.
@@ -166,7 +165,7 @@ def _focus(entropy: Tensor, gamma: float) -> Tensor:
 # --- Margins and weights for a long tail ----------------------------------------------------------------------------
 
 
-def ldam_margins(class_counts: Sequence[int] | Tensor, *, max_margin: float = 0.5) -> Tensor:
+def ldam_margins(class_counts: check.Numbers, *, max_margin: float = 0.5) -> Tensor:
     r"""Margins that are wider for rarer classes.
 
     .. math:: m_j = M\, \frac{n_j^{-1/4}}{\max_k n_k^{-1/4}}
@@ -192,7 +191,7 @@ def ldam_margins(class_counts: Sequence[int] | Tensor, *, max_margin: float = 0.
     return max_margin * (counts.min() / counts) ** 0.25
 
 
-def class_balanced_weights(class_counts: Sequence[int] | Tensor, *, beta: float = 0.9999) -> Tensor:
+def class_balanced_weights(class_counts: check.Numbers, *, beta: float = 0.9999) -> Tensor:
     r"""Class weights by the effective number of samples.
 
     .. math:: w_j \propto \frac{1 - \beta}{1 - \beta^{n_j}}, \qquad \sum_j w_j = C
@@ -225,7 +224,7 @@ def class_balanced_weights(class_counts: Sequence[int] | Tensor, *, beta: float 
     return weights * (len(counts) / weights.sum())
 
 
-def drw_weights(class_counts: Sequence[int] | Tensor, *, epoch: int, start: int, beta: float = 0.9999) -> Tensor:
+def drw_weights(class_counts: check.Numbers, *, epoch: int, start: int, beta: float = 0.9999) -> Tensor:
     r"""Deferred re-weighting: equal weights first, :func:`class_balanced_weights` from an epoch on.
 
     Args:
@@ -255,10 +254,10 @@ def ldam_loss(
     logits: Tensor,
     target: Tensor,
     *,
-    class_counts: Sequence[int] | Tensor,
+    class_counts: check.Numbers,
     max_margin: float = 0.5,
     scale: float = 30.0,
-    weight: Tensor | Sequence[float] | None = None,
+    weight: check.Numbers | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     r"""Label-distribution-aware margin loss: cross-entropy that asks more of the rarer classes.
@@ -317,13 +316,13 @@ def lmf_loss(
     logits: Tensor,
     target: Tensor,
     *,
-    class_counts: Sequence[int] | Tensor,
+    class_counts: check.Numbers,
     alpha: float = 1.0,
     beta: float = 1.0,
     gamma: float = 2.0,
     max_margin: float = 0.5,
     scale: float = 30.0,
-    weight: str | Tensor | Sequence[float] | None = None,
+    weight: str | check.Numbers | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     r"""Large-margin-aware focal loss: LDAM plus focal, both of the same logits.

@@ -5,7 +5,6 @@ scores in float64. A score that is 0/0 is nan, never 0 and never 1: what "nothin
 """
 
 import math
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -181,7 +180,7 @@ def surface_distances(
     pred: Array,
     target: Array,
     *,
-    spacing: float | Sequence[float] | None = None,
+    spacing: float | check.Numbers | None = None,
     percentile: float = 95,
     pooled: bool = True,
     tolerance: float | None = None,

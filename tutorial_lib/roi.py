@@ -43,7 +43,7 @@ __all__ = [
 def roi_align(
     features: Tensor,
     boxes: Tensor | Sequence[Tensor],
-    output_size: int | Sequence[int],
+    output_size: int | check.Wholes,
     *,
     spatial_scale: float = 1.0,
     sampling_ratio: int = -1,
@@ -110,7 +110,7 @@ def roi_align(
 def roi_pool(
     features: Tensor,
     boxes: Tensor | Sequence[Tensor],
-    output_size: int | Sequence[int],
+    output_size: int | check.Wholes,
     *,
     spatial_scale: float = 1.0,
 ) -> Tensor:
@@ -175,7 +175,7 @@ def _edges(first: Tensor, last: Tensor, bins: int, length: int) -> tuple[Tensor,
 # --- What both take and give ----------------------------------------------------------------------------------------
 
 
-def _bins(output_size: int | Sequence[int]) -> tuple[int, int]:
+def _bins(output_size: int | check.Wholes) -> tuple[int, int]:
     height, width = check.wholes(output_size, "output_size", length=2, broadcast=True, low=1)
     return height, width
 

@@ -5,7 +5,6 @@ Other names for the same: ``tutorial_lib.losses.ms_ssim`` and ``tutorial_lib.los
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,10 +23,10 @@ def ms_ssim(
     target: Tensor,
     *,
     data_range: float = 1.0,
-    weights: Sequence[float] = MS_SSIM_WEIGHTS,
+    weights: check.Numbers = MS_SSIM_WEIGHTS,
     window: int = 11,
     sigma: float = 1.5,
-    k: Sequence[float] = (0.01, 0.03),
+    k: check.Numbers = (0.01, 0.03),
     reduction: str = "mean",
 ) -> Tensor:
     r"""Multi-scale structural similarity, 1 for equal images.

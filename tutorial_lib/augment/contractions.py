@@ -1,7 +1,7 @@
 """English contractions, made and written out."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tutorial_lib.augment.draws import in_case_of, probability, replace, tokens_of
 from tutorial_lib.augment.lexicon import CONTRACTIONS, EXPANSIONS
@@ -103,7 +103,9 @@ def expand(tokens: Sequence[str], *, p: float = 1.0, keep: Keep = None, rng: ran
     return replace(list(tokens), changes)
 
 
-def _forms(tokens: Sequence[str], p: float, keep: Keep, rng: random.Random | None):
+def _forms(
+    tokens: Sequence[str], p: float, keep: Keep, rng: random.Random | None
+) -> tuple[list[str], Callable[[], bool], Callable[[str], bool] | None]:
     p = probability(p)
     if rng is None:
         if 0 < p < 1:

@@ -2,11 +2,11 @@
 
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import cast
 
 from tutorial_lib import _arguments as check
 
-Table = Mapping[str, Sequence[str]] | Callable[[str], Sequence[str]]
+Words = Sequence[str] | set[str] | frozenset[str]
+Table = Mapping[str, Words] | Callable[[str], Words]
 
 
 def tokens_of(tokens: Sequence[str], rng: random.Random) -> list[str]:
@@ -59,10 +59,22 @@ def struck_places(places: Sequence[int], p: float, rng: random.Random) -> list[i
     return [place for place in places if draw() < p]
 
 
+def lookup_of(table: Table) -> Callable[[str], Words | None]:
+    """A table as a function of a word."""
+    get = getattr(table, "get", None)
+    if get is not None:
+        return get
+    if not callable(table):
+        raise ValueError(f"a table must be a mapping or a function from a word to words, got {check.what(table)}")
+    return table
+
+
 def candidates_for(table: Table, token: str) -> Sequence[str]:
     """What may stand for a token, in an order that does not depend on how strings are hashed."""
-    call, get = cast(Callable, table), getattr(table, "get", None)
-    found = call(token) if get is None else get(token) or get(token.lower())
+    look = lookup_of(table)
+    found = look(token)
+    if not found and look is not table:  # a mapping
+        found = look(token.lower())
     if not found:
         return ()
     if isinstance(found, str):

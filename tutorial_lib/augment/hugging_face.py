@@ -9,7 +9,9 @@ from tutorial_lib import _arguments as check
 from tutorial_lib.text.characters import without_marks
 
 
-def hf_fill(model, tokenizer=None, *, window: int = 100) -> Callable[[Sequence[str], int, int], list]:
+def hf_fill(
+    model, tokenizer=None, *, window: int = 100
+) -> Callable[[Sequence[str], int, int], list[tuple[str, float]]]:
     """Make ``fill`` for :func:`mlm_replacement` from a Hugging Face masked language model (BERT and its kin).
 
     Only whole words are offered: no pieces that continue a word, no marks, no special tokens. In Chinese models a

@@ -2,9 +2,17 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
 
-from tutorial_lib.augment.draws import Table, candidates_for, in_case_of, pick, probability, struck_places, tokens_of
+from tutorial_lib.augment.draws import (
+    Table,
+    candidates_for,
+    in_case_of,
+    lookup_of,
+    pick,
+    probability,
+    struck_places,
+    tokens_of,
+)
 from tutorial_lib.augment.lexicon import HOMOPHONES, KEYBOARD, MISSPELLINGS
 from tutorial_lib.augment.protection import Keep, free_places
 from tutorial_lib.text.characters import letters
@@ -41,8 +49,7 @@ def spelling_noise(
     """
     tokens = tokens_of(tokens, rng)
     p = probability(p)
-    known = cast(Callable, getattr(misspellings, "get", misspellings))
-    draw = rng.random
+    known, draw = lookup_of(misspellings), rng.random
     for place in struck_places(free_places(tokens, keep), p, rng):
         token = tokens[place]
         found = known(token) or known(token.lower())

@@ -2,7 +2,7 @@
 
 import inspect
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain
@@ -28,7 +28,7 @@ class Augmented(NamedTuple):
     source: str
     """The text it was made from, untouched."""
     source_tokens: list[str]
-    index: int  # type: ignore[assignment]
+    index: int  # type: ignore[assignment]  # the public name; a tuple has a method of that name
     """The source's place in the data set."""
     variant: int
     """0, 1, …: which of this source's variants."""
@@ -83,8 +83,8 @@ def token_spans(text: str, tokens: Sequence[str]) -> list[tuple[int, int] | None
 
 
 def augment(
-    texts: Sequence[str] | Sequence[Sequence[str]],
-    labels: Sequence | None = None,
+    texts: Iterable[str | Sequence[str]],
+    labels: Iterable[object] | None = None,
     *,
     operations: Mapping[str, Callable],
     n: int = 1,
@@ -230,8 +230,8 @@ def _augment_row(
 
 
 def augment_batch(
-    texts: Sequence[str] | Sequence[Sequence[str]],
-    labels: Sequence,
+    texts: Iterable[str | Sequence[str]],
+    labels: Iterable[object],
     *,
     operation: Callable = instance_crossover,
     name: str | None = None,

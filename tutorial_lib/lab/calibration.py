@@ -18,7 +18,7 @@ class Reliability(NamedTuple):
 
     confidence: torch.Tensor
     accuracy: torch.Tensor
-    count: torch.Tensor
+    count: torch.Tensor  # type: ignore[assignment]  # the public name; a tuple has a method of that name
 
 
 def reliability(probabilities: torch.Tensor, targets: torch.Tensor, *, bins: int = 15) -> Reliability:

@@ -1,14 +1,13 @@
 """Claims: a sentence fixed before the run, paired scores, an interval, a verdict."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 
-from .._arguments import array, choice, listed, number, what
+from .._arguments import Numbers, array, choice, listed, number, what
 from .lines import fold
 
 #: The three verdicts and their signs: in notebooks, report and README alike.
@@ -50,7 +49,7 @@ class Claim:
         )
 
 
-def bootstrap_interval(differences: Sequence[float], *, level: float = LEVEL) -> tuple[float, float]:
+def bootstrap_interval(differences: Numbers, *, level: float = LEVEL) -> tuple[float, float]:
     r"""Return the bootstrap interval of the mean of paired differences, widened for few pairs.
 
     The plain percentile interval is too short for a handful of seeds: with five normal differences its 95 % holds the
@@ -154,8 +153,8 @@ def paired(table: Any, method: str, score: str, **where: Any) -> np.ndarray:
 
 def claim(
     statement: str,
-    ours: Sequence[float],
-    baseline: Sequence[float],
+    ours: Numbers,
+    baseline: Numbers,
     *,
     better: str = "higher",
     show: bool = True,

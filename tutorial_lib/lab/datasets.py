@@ -326,7 +326,7 @@ def long_tailed_digits(
     order = rng.permutation(10)
     sizes = np.empty(10, dtype=np.int64)
     sizes[order] = long_tailed_counts(10, head=head, ratio=ratio)
-    rows = {"train": [], "val": [], "test": []}
+    rows: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for digit in range(10):
         own = rng.permutation(np.flatnonzero(digits == digit))
         _take(rows, own, {"test": test, "val": val, "train": sizes[digit]}, f"digit {digit}")
@@ -369,7 +369,7 @@ def load_blood_cells_task(
     order = rng.permutation(len(names))
     sizes = np.empty(len(names), dtype=np.int64)
     sizes[order] = long_tailed_counts(len(names), head=head, ratio=ratio)
-    rows = {"train": [], "val": [], "test": []}
+    rows: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for part in rows:
         own = [rng.permutation(np.flatnonzero((part_of == part) & (label == k))) for k in range(len(names))]
         wanted = sizes if part == "train" else np.full(len(names), min(map(len, own)))

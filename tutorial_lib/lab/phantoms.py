@@ -7,14 +7,13 @@ Every function returns the same arrays for the same seed.
 """
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import ndimage
 
-from .._arguments import array, number, numbers, what, whole, wholes
+from .._arguments import Wholes, array, number, numbers, what, whole, wholes
 from .stars import Star, radii, random_star, star_distance, unit_vectors
 
 __all__ = [
@@ -41,7 +40,7 @@ def phantoms(
     count: int,
     *,
     seed: int,
-    shape: Sequence[int] = (64, 64),
+    shape: Wholes = (64, 64),
     noise: float = 0.5,
     bias: float = 0.3,
     look_alikes: int = 4,
@@ -121,7 +120,7 @@ def cell_phantoms(
     count: int,
     *,
     seed: int,
-    shape: Sequence[int] = (96, 96),
+    shape: Wholes = (96, 96),
     cells: int = 10,
     radius: tuple[float, float] = (4.0, 16.0),
     noise: float = 0.25,
@@ -242,10 +241,10 @@ def _cell_depths(y, x, placed, rng):
 def _look_alike_distance(points: np.ndarray, star: Star, rng: np.random.Generator) -> np.ndarray:
     """Distance to a ball or a rod near the shape, of about a third of its width, whose middle is outside it."""
     n = points.shape[-1]
-    u = unit_vectors(rng.normal(size=n))
+    u = unit_vectors(rng.normal(size=(n,)))
     middle = star.centre + (radii(u, star) * rng.uniform(1.15, 2.4)) * u
     thickness = star.radius * rng.uniform(0.12, 0.32)
-    half = unit_vectors(rng.normal(size=n)) * star.radius * rng.choice([0.0, 0.6])
+    half = unit_vectors(rng.normal(size=(n,))) * star.radius * rng.choice([0.0, 0.6])
     along = ((points - middle) @ half) / max(half @ half, 1e-300)
     return np.linalg.norm(points - middle - np.clip(along, -1, 1)[..., None] * half, axis=-1) - thickness
 

@@ -79,6 +79,6 @@ def claim_strip(result, differences: np.ndarray) -> None:
     ax.set(ylim=(-0.55, 0.6), yticks=[], xlabel="paired difference, right of 0 is for the claim")
     ax.spines["left"].set_visible(False)
     ax.set_title(f"{result.verdict} (n = {result.seeds})", fontsize=10)
-    ax.xaxis.label.set_size(9)
+    ax.xaxis.label.set_fontsize(9)
     ax.tick_params(labelsize=9)
     plt.show()

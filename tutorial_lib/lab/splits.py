@@ -40,8 +40,8 @@ def split_rows(
     val: float,
     test: float,
     seed: int,
-    stratify: Sequence | torch.Tensor | None = None,
-    groups: Sequence | torch.Tensor | None = None,
+    stratify: Sequence | np.ndarray | torch.Tensor | None = None,
+    groups: Sequence | np.ndarray | torch.Tensor | None = None,
 ) -> Rows:
     """Divide ``count`` rows into train, validation and test.
 
@@ -69,16 +69,16 @@ def split_rows(
         raise ValueError(f"val and test must be shares >= 0 with val + test < 1, got val={val}, test={test}")
     if stratify is not None and groups is not None:
         raise ValueError("stratify or groups must be given, not both, since no split obeys both, got both")
-    stratify, groups = _names(stratify, "stratify", count), _names(groups, "groups", count)
+    class_of, group_of = _names(stratify, "stratify", count), _names(groups, "groups", count)  # (count,), or None
     rng = np.random.default_rng(seed)
-    if groups is not None:
-        names, member = np.unique(groups, return_inverse=True)  # member (count,): each row's group
+    if group_of is not None:
+        names, member = np.unique(group_of, return_inverse=True)  # member (count,): each row's group
         part_of_group = _assign(len(names), val, test, rng, "groups")
         part = part_of_group[member]
-    elif stratify is not None:
+    elif class_of is not None:
         part = np.zeros(count, dtype=int)
-        for name in np.unique(stratify):
-            rows = np.flatnonzero(stratify == name)
+        for name in np.unique(class_of):
+            rows = np.flatnonzero(class_of == name)
             part[rows] = _assign(len(rows), val, test, rng, f"rows of class {name}")
     else:
         part = _assign(count, val, test, rng, "rows")

@@ -181,7 +181,7 @@ def fit(
             weighted = wide(loss.detach()) * size
             total = weighted if total is None else total + weighted
             rows += size
-        if not rows:
+        if total is None or not rows:
             raise ValueError(
                 "train must give batches at every epoch, got no batch; is it a generator that was already used up?"
             )
@@ -205,7 +205,7 @@ def fit(
                 best_score, history.best_epoch = score, epoch
                 if restore_best:
                     best_state = copy.deepcopy(model.state_dict())
-            if patience is not None and epoch - history.best_epoch >= patience:
+            if patience is not None and history.best_epoch is not None and epoch - history.best_epoch >= patience:
                 history.stopped_early = True
         bar.set_postfix({name: f"{value:.3g}" for name, value in row.items() if name != "epoch"}, refresh=False)
         bar.update()

@@ -1,7 +1,6 @@
 """A small U-Net with two heads."""
 
 import itertools
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +47,7 @@ class DualUNet(nn.Module):
         out_channels: int = 1,
         *,
         spatial_dims: int = 2,
-        filters: Sequence[int] = (16, 32, 64),
+        filters: check.Wholes = (16, 32, 64),
         norm: str | None = "instance",
         dropout: float = 0.0,
     ):

@@ -1,7 +1,6 @@
 """V-Net with two heads, the network of dual-task consistency."""
 
 import itertools
-from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -55,7 +54,7 @@ class DualVNet(nn.Module):
         *,
         spatial_dims: int = 3,
         filters: int = 16,
-        convs: Sequence[int] = (1, 2, 3, 3, 3),
+        convs: check.Wholes = (1, 2, 3, 3, 3),
         norm: str | None = "batch",
         dropout: float = 0.5,
         residual: bool = False,

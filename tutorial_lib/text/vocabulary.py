@@ -99,7 +99,7 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and (self.tokens, self.counts) == (other.tokens, other.counts)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # the language's way to say that it has none
 
     def __repr__(self) -> str:
         return f"Vocabulary({len(self)} entries: {', '.join(self.tokens[:6])}{', ...' if len(self) > 6 else ''})"

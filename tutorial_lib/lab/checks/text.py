@@ -45,7 +45,8 @@ def protected_swap(answer) -> None:
     """Implement: swap two words that are not protected."""
     words = ["no", "fever", "500", "mg", "daily", "pain"]
     kept, keep = list(words), lambda token: token in {"no", "500", "mg"}
-    free, seen = (1, 4, 5), Counter()
+    free: tuple[int, ...] = (1, 4, 5)
+    seen: Counter[tuple[int, ...]] = Counter()
     given = f"tokens {words}, protected: no, 500, mg"
     for seed in range(300):
         got = call(answer, words, keep, random.Random(seed))
