@@ -15,7 +15,7 @@ import difflib
 import functools
 import math
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Protocol, SupportsFloat, SupportsIndex
 
@@ -35,6 +35,16 @@ class Numbers(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, place: int, /) -> SupportsFloat: ...
+
+
+class Labels(Protocol):
+    """One thing a text or a row, to a type checker: of any kind, in a tuple, list, array or tensor."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> object: ...
+
+    def __iter__(self) -> Iterator[object]: ...
 
 
 class Wholes(Protocol):

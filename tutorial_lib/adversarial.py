@@ -605,7 +605,7 @@ def attack(
             values = method._ascend(passes, passes.step(closure, values, 0.0), method._alpha(), start=values)
             if values is None:
                 raise FloatingPointError("the loss of the attack, or its gradient, is not finite")
-    with passes.place.held(values or []):  # type: ignore[union-attr]
+    with passes.place.held(values or []):  # type: ignore[union-attr]  # the place is the layer's output
         yield tuple(values or ())
 
 
@@ -645,7 +645,7 @@ def _find(model: nn.Module, embedding: nn.Module | str | None) -> tuple[nn.Modul
     """The layer, None for the model's input; and what to call it in a message."""
     modules = check.modules(model, "model")
     if embedding is None and hasattr(model, "get_input_embeddings"):
-        embedding = model.get_input_embeddings()  # type: ignore[operator]
+        embedding = model.get_input_embeddings()  # type: ignore[operator]  # no tensor, as torch has it of any name
     if isinstance(embedding, nn.Module):
         for name, module in modules.items():
             if module is embedding:

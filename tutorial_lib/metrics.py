@@ -6,7 +6,7 @@ scores in float64. A score that is 0/0 is nan, never 0 and never 1: what "nothin
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from ._kernels.nearest import nearest, surfaces
 
 __all__ = ["SegmentationScores", "SurfaceDistances", "confusion_matrix", "segmentation_scores", "surface_distances"]
 
-Array = Any  # a NumPy array or a tensor: what comes back is of the kind that came
+Array = TypeVar("Array", np.ndarray, torch.Tensor)  # what comes back is of the kind that came
 
 
-class SegmentationScores(NamedTuple):
+class SegmentationScores(NamedTuple, Generic[Array]):
     """What `segmentation_scores` returns; shapes are those for one (C, C) matrix."""
 
     pixel_accuracy: Array
@@ -43,7 +43,7 @@ class SegmentationScores(NamedTuple):
     """(C,): harmonic mean of precision and recall; for labels it is the same number as `dice`."""
 
 
-class SurfaceDistances(NamedTuple):
+class SurfaceDistances(NamedTuple, Generic[Array]):
     """What `surface_distances` returns: one number a pair of masks, in the unit of `spacing`."""
 
     hd: Array
@@ -93,23 +93,22 @@ def confusion_matrix(pred: Array, target: Array, num_classes: int, *, ignore_ind
     array([[1, 0],
            [1, 2]])
     """
-    pred, target = check.pair(pred, target)
-    is_numpy = isinstance(pred, np.ndarray)
+    given = check.pair(pred, target)
+    is_numpy = isinstance(given[0], np.ndarray)
     num_classes = check.whole(num_classes, "num_classes", low=1)
     ignore_index = None if ignore_index is None else check.whole(ignore_index, "ignore_index")
-    pred, target = (_flat(check.labels(labels, name)) for labels, name in ((pred, "pred"), (target, "target")))
+    p, t = (_flat(_tensor(check.labels(labels, name))) for labels, name in zip(given, ("pred", "target")))
 
-    matrix = count_pairs(pred, target, num_classes, ignore_index)  # (pixels,), (pixels,) -> (C * C,)
-    return _like(matrix.view(num_classes, num_classes), is_numpy)
+    counts = count_pairs(p, t, num_classes, ignore_index)  # (pixels,), (pixels,) -> (C * C,)
+    return _like(counts.view(num_classes, num_classes), is_numpy)
 
 
-def _flat(labels: Array) -> torch.Tensor:
+def _flat(labels: torch.Tensor) -> torch.Tensor:
     """All pixels in a row, of a type that torch can compare and add."""
-    labels = _tensor(labels)
     return (labels.view(torch.uint8) if labels.dtype == torch.bool else labels).reshape(-1)
 
 
-def segmentation_scores(matrix: Array) -> SegmentationScores:
+def segmentation_scores(matrix: Array) -> SegmentationScores[Array]:
     r"""Turn a confusion matrix into accuracies, IoU, Dice, precision and recall.
 
     With :math:`TP_i = M_{ii}`, and :math:`T_i = \sum_j M_{ij}` pixels of class i in the truth, :math:`P_i = \sum_j
@@ -144,10 +143,10 @@ def segmentation_scores(matrix: Array) -> SegmentationScores:
     >>> print(round(scores.pixel_accuracy, 4), scores.iou.round(4), round(scores.mean_iou, 4), scores.dice.round(4))
     0.85 [0.7692 0.7   ] 0.7346 [0.8696 0.8235]
     """
-    matrix = check.array(matrix, "matrix")
-    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
-        raise ValueError(f"matrix must be (..., C, C), got {check.what(matrix)}")
-    counts = _tensor(matrix)
+    given = check.array(matrix, "matrix")
+    if given.ndim < 2 or given.shape[-1] != given.shape[-2] or given.shape[-1] == 0:
+        raise ValueError(f"matrix must be (..., C, C), got {check.what(given)}")
+    counts = _tensor(given)
     counts = counts.to(check.double(counts.device))
     right = torch.isfinite(counts) & (counts >= 0)
     if not bool(right.all()):
@@ -170,7 +169,7 @@ def segmentation_scores(matrix: Array) -> SegmentationScores:
         recall=recall,
         f1=dice.clone(),
     )
-    return SegmentationScores(*(_like(score, isinstance(matrix, np.ndarray)) for score in scores))
+    return SegmentationScores(*(_like(score, isinstance(given, np.ndarray)) for score in scores))
 
 
 # --- Surface distances -----------------------------------------------------------------------------------------------
@@ -186,7 +185,7 @@ def surface_distances(
     tolerance: float | None = None,
     empty: str | float | tuple[str | float, str | float] = "nan",
     spatial_dims: int | None = None,
-) -> SurfaceDistances:
+) -> SurfaceDistances[Array]:
     r"""Measure how far two masks' surfaces lie apart: HD, HD95, ASD, ASSD and surface Dice from one pass.
 
     The surface :math:`\partial A` of a mask is the set of its voxels that have a neighbour across a face (2-D: across
@@ -251,11 +250,11 @@ def surface_distances(
     >>> print(result.hd, round(result.asd, 3), round(result.nsd, 3))
     3.0 1.167 0.667
     """
-    pred, target = check.pair(pred, target)
-    dims = check.spatial_dims(spatial_dims, pred, "pred", spacing, low=2, high=3)
+    given, truth = check.pair(pred, target)
+    dims = check.spatial_dims(spatial_dims, given, "pred", spacing, low=2, high=3)
     spacing, percentile = check.spacing(spacing, dims), check.number(percentile, "percentile", low=0, high=100)
     tolerance = None if tolerance is None else check.number(tolerance, "tolerance", low=0, finite=False)
-    policy, p, t = _empty_policy(empty), check.mask(pred, "pred"), check.mask(target, "target")
+    policy, p, t = _empty_policy(empty), check.mask(given, "pred"), check.mask(truth, "target")
 
     batch, space = p.shape[: p.ndim - dims], p.shape[p.ndim - dims :]
     pairs = zip(*(mask.reshape(math.prod(batch), *space) for mask in (p, t)))  # (..., *space) -> (B, *space)
@@ -265,8 +264,8 @@ def surface_distances(
         rows = [_measure(a, b, spacing, percentile, pooled, tolerance, policy, both_ways) for a, b in pairs]
     table = np.array(rows, dtype=np.float64).reshape(*batch, len(SurfaceDistances._fields))
     fields: list[Any] = [np.array(table[..., i])[()] for i in range(table.shape[-1])]
-    if isinstance(pred, torch.Tensor):
-        fields = [torch.as_tensor(field).to(pred.device, check.double(pred.device)) for field in fields]
+    if isinstance(given, torch.Tensor):
+        fields = [torch.as_tensor(field).to(given.device, check.double(given.device)) for field in fields]
     *distances, nsd = fields
     return SurfaceDistances._make([*distances, None if tolerance is None else nsd])
 
@@ -292,7 +291,7 @@ def _measure(pred, target, spacing, percentile, pooled, tolerance, policy, both_
 # --- Arguments in, results out --------------------------------------------------------------------------------------
 
 
-def _tensor(array: Array) -> torch.Tensor:
+def _tensor(array: np.ndarray | torch.Tensor) -> torch.Tensor:
     """As a tensor, sharing memory where it can, of a type that torch computes with."""
     if isinstance(array, torch.Tensor):
         unsigned = array.dtype in (torch.uint16, torch.uint32, torch.uint64)  # torch has few operations on these
@@ -321,5 +320,5 @@ def _empty_policy(empty) -> list[float | None]:
 _POLICIES = '"nan", "inf", "raise", a number of at least 0'
 
 
-def _like(tensor: torch.Tensor, is_numpy: bool) -> Array:
+def _like(tensor: torch.Tensor, is_numpy: bool) -> Any:
     return tensor.numpy()[()] if is_numpy else tensor

@@ -39,7 +39,7 @@ class Mixed(NamedTuple):
     inputs: Tensor
     targets: Tensor
     lam: Tensor
-    index: Tensor  # type: ignore[assignment]
+    index: Tensor  # type: ignore[assignment]  # the public name; a tuple has a method of that name
 
 
 def mixup(
@@ -294,7 +294,7 @@ class Draw(NamedTuple):
 
     layer: str
     lam: Tensor
-    index: Tensor  # type: ignore[assignment]
+    index: Tensor  # type: ignore[assignment]  # the public name; a tuple has a method of that name
 
 
 class Mixing:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, chain
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tutorial_lib import _arguments as check
 from tutorial_lib.augment.draws import corpus_of, probability
@@ -32,7 +33,7 @@ class Neighbours:
     (['great'], [])
     """
 
-    def __init__(self, words: Sequence[str], vectors, *, k: int = 10, min_similarity: float = 0.0):
+    def __init__(self, words: Sequence[str], vectors: ArrayLike, *, k: int = 10, min_similarity: float = 0.0):
         words, k = check.strings(words, "words"), check.whole(k, "k", low=1)
         min_similarity = check.number(min_similarity, "min_similarity")
         vectors = check.array(vectors, "vectors")

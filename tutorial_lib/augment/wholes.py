@@ -50,7 +50,7 @@ def sentence_shuffle(
 
 
 def instance_crossover(
-    token_lists: Sequence[Sequence[str]], labels: Sequence, *, keep: Keep = None, rng: random.Random
+    token_lists: Sequence[Sequence[str]], labels: check.Labels, *, keep: Keep = None, rng: random.Random
 ) -> list[list[str]]:
     """Exchange the second halves of texts of the same class.
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from .._arguments import Wholes, array, number, numbers, what, whole, wholes
+from .._arguments import Numbers, Wholes, array, number, numbers, what, whole, wholes
 from .stars import Star, radii, random_star, star_distance, unit_vectors
 
 __all__ = [
@@ -122,7 +122,7 @@ def cell_phantoms(
     seed: int,
     shape: Wholes = (96, 96),
     cells: int = 10,
-    radius: tuple[float, float] = (4.0, 16.0),
+    radius: Numbers = (4.0, 16.0),
     noise: float = 0.25,
     bias: float = 0.3,
     crowding: float = 0.95,

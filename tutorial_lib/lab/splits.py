@@ -1,10 +1,10 @@
 """Rows of a data set, and how they are divided into train, validation and test."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from .._arguments import number, what, whole
 
@@ -40,8 +40,8 @@ def split_rows(
     val: float,
     test: float,
     seed: int,
-    stratify: Sequence | np.ndarray | torch.Tensor | None = None,
-    groups: Sequence | np.ndarray | torch.Tensor | None = None,
+    stratify: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> Rows:
     """Divide ``count`` rows into train, validation and test.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
 
 import torch
 from torch import nn
@@ -14,11 +15,22 @@ from torch import nn
 from .. import _arguments
 from .._arguments import choice, whole, wholes, wide
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+Model = TypeVar("Model", bound=nn.Module)
+
 
 class Batches:
     """A re-iterable of mini-batches cut from tensors that fit in memory. Made by :func:`batches`."""
 
-    def __init__(self, tensors, batch_size, shuffle, generator):
+    def __init__(
+        self,
+        tensors: tuple[torch.Tensor, ...],
+        batch_size: int,
+        shuffle: bool,
+        generator: torch.Generator | None,
+    ):
         self.tensors, self.batch_size = tensors, batch_size
         self.shuffle, self.generator = shuffle, generator
 
@@ -100,7 +112,7 @@ class History:
             raise ValueError("history has no best epoch: fit was called without monitor=")
         return self.rows[self.best_epoch - 1]
 
-    def frame(self):
+    def frame(self) -> "pd.DataFrame":
         """Return the rows as a pandas DataFrame."""
         import pandas as pd
 
@@ -108,13 +120,13 @@ class History:
 
 
 def fit(
-    model: nn.Module,
+    model: Model,
     train: Iterable,
-    step: Callable[[nn.Module, tuple], torch.Tensor],
+    step: Callable[[Model, Any], torch.Tensor],
     *,
     epochs: int,
     optimizer: torch.optim.Optimizer,
-    validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+    validate: Callable[[Model], Mapping[str, SupportsFloat]] | None = None,
     monitor: str | None = None,
     mode: str = "max",
     patience: int | None = None,
@@ -247,13 +259,13 @@ def predict(model: nn.Module, inputs: torch.Tensor, *, batch_size: int = 256) ->
 
 
 def compare(
-    run: Callable[..., Mapping[str, float]],
+    run: Callable[..., Mapping[str, object]],
     methods: Sequence[str],
     seeds: Iterable[int],
     *,
     progress: bool | None = None,
-    **fixed,
-):
+    **fixed: Any,
+) -> "pd.DataFrame":
     """Run every method on every seed, and return a tidy table.
 
     ``run(method, seed, **fixed)`` must draw its data, weights and batch order from ``seed`` alone. Then the rows

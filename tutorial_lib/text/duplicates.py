@@ -96,7 +96,7 @@ def _first(before: list[int], i: int) -> int:
 
 
 def conflicting_labels(
-    texts: Sequence[str], labels: Sequence, *, threshold: float = 1.0, shingle: int = 3
+    texts: Sequence[str], labels: check.Labels, *, threshold: float = 1.0, shingle: int = 3
 ) -> list[Conflict]:
     """Groups of the same text under different labels: the examples no model can get right.
 
