@@ -24,9 +24,9 @@ def test_a_users_file_is_checked_as_strictly_as_can_be_and_only_its_mistakes_are
     assert done.stderr == "" and done.returncode == 1, done.stdout + done.stderr
 
     wanted = {
-        number: set(line.partition("# finds: ")[2].split())
+        number: set(line.partition("  # finds: ")[2].split())
         for number, line in enumerate((ROOT / VIEW).read_text(encoding="utf-8").splitlines(), 1)
-        if "# finds: " in line
+        if "  # finds: " in line
     }
     found: dict[int, set[str]] = {}
     for line in done.stdout.splitlines():
