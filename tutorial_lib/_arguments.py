@@ -15,9 +15,13 @@ import difflib
 import functools
 import math
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Protocol, SupportsFloat, SupportsIndex
+from typing import TYPE_CHECKING, Any
+
+from ._types import Labels as Labels
+from ._types import Numbers as Numbers
+from ._types import Wholes as Wholes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,32 +31,6 @@ if TYPE_CHECKING:
     Array = np.ndarray | Tensor
 
 # --- Numbers and names ----------------------------------------------------------------------------------------------
-
-
-class Numbers(Protocol):
-    """Several numbers, to a type checker: a tuple, list, range, or an array or tensor with one axis."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, place: int, /) -> SupportsFloat: ...
-
-
-class Labels(Protocol):
-    """One thing a text or a row, to a type checker: of any kind, in a tuple, list, array or tensor."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, place: int, /) -> object: ...
-
-    def __iter__(self) -> Iterator[object]: ...
-
-
-class Wholes(Protocol):
-    """Several whole numbers, to a type checker: a tuple, list, range, or an array or tensor with one axis."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, place: int, /) -> SupportsIndex: ...
 
 
 def number(
