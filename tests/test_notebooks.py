@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from conftest import ROOT
 
-from tutorial_lib.lab.claims import CLAIM_MIME, Claim
+from tutorial_lib.lab.claims import CLAIM_MIME, VERDICTS, Claim
 from tutorial_lib.lab.exercises import CHECK_MIME
 from tutorial_lib.lab.lines import WIDTH
 
@@ -107,10 +107,15 @@ def test_claims_are_recorded_and_every_verdict_is_known(chapter):
     claims = outputs(read(chapter), CLAIM_MIME)
     assert claims, "a chapter without a claim"
     for record in claims:
-        assert record["verdict"] in ("supported", "refuted", "open")
+        assert record["verdict"] in VERDICTS
         assert record["low"] <= record["effect"] <= record["high"]
         assert record["seeds"] >= 5
     assert len({record["statement"] for record in claims}) == len(claims)
+    on_evidence = [record for record in claims if record.get("margin") is not None]
+    if on_evidence:  # then all of them, at most eight, and the saved run agrees with what is stored
+        assert len(on_evidence) == len(claims) <= 8
+        assert [record["agrees"] for record in claims if record["agrees"] is not None].count(True) >= 1
+        assert all(record["agrees"] is not False and record["seeds"] >= 8 for record in claims)
 
 
 def test_exercises_are_stubs_here_and_solved_there(chapter):

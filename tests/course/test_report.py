@@ -13,7 +13,7 @@ from tutorial_lib.course.run.worker import CLAIM, collect_claims, first_figure
 
 EVIL = "</style></script><script>alert(1)</script><img src=x onerror=alert(1)>&\"'\x00\x1b[31m"
 KEYS = {"name", "number", "title", "question", "status", "seconds", "peak_mib", "started", "parameters", "claims"}
-KEYS |= {"error", "notebook", "html"}
+KEYS |= {"agrees", "error", "notebook", "html"}
 DEVICE = {"system": "Linux", "machine": "x86_64", "cores": 2, "gpus": [], "visible": None}
 
 

@@ -124,7 +124,7 @@ def test_the_record_reaches_the_cells_output(monkeypatch):
 
 
 def test_one_pair_of_signs_for_claims_and_exercises():
-    assert list(SIGNS.values()) == list(VERDICTS.values())
+    assert list(SIGNS.values()) == [VERDICTS[verdict] for verdict in ("supported", "refuted", "open")]
     for verdict, sign in VERDICTS.items():
         text = str(Claim("B beats A", 0.1, 0.0, 0.2, 5, verdict, "higher"))
         assert text.startswith(f"{sign} {verdict.upper()}: ")

@@ -1,7 +1,8 @@
 """The ``tutorial`` command.
 
-Exit status: 0 all went well; 1 a chapter failed, timed out or could not be stored (``doctor``: something the course
-needs is missing); 2 the request cannot be met, and nothing was written; 130 interrupted.
+Exit status: 0 all went well; 1 a chapter failed, timed out, could not be stored or does not agree with its evidence
+(``doctor``: something the course needs is missing); 2 the request cannot be met, and nothing was written; 130
+interrupted.
 """
 
 import argparse
@@ -29,6 +30,11 @@ _WINGS = {
         "sweep.grid",
         "sweep",
         "run a chapter's experiment over a grid of settings and seeds, here or on a cluster",
+    ),
+    "evidence": (
+        "sweep.evidence",
+        "evidence",
+        "make the stored evidence of chapters where it is missing or stale, or check it",
     ),
     "colab": ("front.colab", "colab", "point every Colab badge and set-up line to a fork, or back"),
     "student": (
@@ -127,6 +133,12 @@ def _parser() -> argparse.ArgumentParser:
         help="set one of the chapter's parameters",
     )
     sub.add_argument("--fresh", action="store_true", help="redo also what is finished")
+    sub.add_argument(
+        "--arithmetic",
+        choices=("native", "plain"),
+        default="native",
+        help="plain: other vector instructions and another number of threads, as on another machine",
+    )
     out(sub)
     out(command("claims", _claims, "print all claims and verdicts of the last run"))
     out(command("doctor", _doctor, "look at the environment: what is there, what is missing, how to get it"))
@@ -178,8 +190,8 @@ def _list(options) -> int:
 
 def _claims(options) -> int:
     from tutorial_lib.course.files import read_json
-    from tutorial_lib.course.progress import all_claims, headline
-    from tutorial_lib.course.run.report import count_seeds, interval
+    from tutorial_lib.course.progress import all_claims, chance, headline
+    from tutorial_lib.course.run.report import count_seeds, interval, live
     from tutorial_lib.lab.claims import VERDICTS
 
     summary = read_json(_out(options) / "summary.json")
@@ -192,18 +204,21 @@ def _claims(options) -> int:
             interval(claim),
             count_seeds(claim),
             f"{VERDICTS.get(claim['verdict'], '?')} {claim['verdict']}",
+            live(claim),
         )
         for claim in all_claims(summary)
     ]
-    print(table(("chapter", "claim", "effect [95 % interval]", "seeds", "verdict"), rows, stretch=1))
+    print(table(("chapter", "claim", "effect [interval]", "seeds", "verdict", "live"), rows, stretch=1))
     print(headline(summary))
+    if rows:
+        print(chance(all_claims(summary)))
     return 0
 
 
 def _run(options) -> int:
     from tutorial_lib.course.clean import plain
     from tutorial_lib.course.files import DiskError
-    from tutorial_lib.course.progress import display, headline, outcomes
+    from tutorial_lib.course.progress import disagreements, display, headline, outcomes
     from tutorial_lib.course.run.runner import run
 
     notebooks, out = _notebooks(options), _out(options)
@@ -222,6 +237,7 @@ def _run(options) -> int:
                 fresh=options.fresh,
                 others=others,
                 show=display(sys.stdout),
+                arithmetic=options.arithmetic,
             )
     except DiskError as error:
         print(f"tutorial: {error}. Chapters already finished are kept; make room, then {again}.", file=sys.stderr)
@@ -240,8 +256,17 @@ def _run(options) -> int:
         if fault["source"]:
             print(textwrap.indent(plain(fault["source"]), "    ") + "\n")
         print(plain(fault["traceback"] or fault["message"]))
+    apart = [
+        (chapter["name"], claim)
+        for chapter in summary["chapters"]
+        if chapter["name"] in asked
+        for claim in disagreements(chapter)
+    ]
+    for name, claim in apart:
+        text = f"\n✗ {name}: the fresh seeds do not agree with the evidence: {plain(claim['statement'])}"
+        print(f"\x1b[31m{text}\x1b[0m" if sys.stdout.isatty() else text)
     print(f"\n{headline(summary)}\nReport: {out / 'index.html'}")
-    return 1 if failed else 0
+    return 1 if failed or apart else 0
 
 
 def _refresh(options) -> int:

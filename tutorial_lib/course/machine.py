@@ -88,13 +88,19 @@ def device_kind(asked: str, versions: dict, device: dict) -> str:
     return "mps" if device.get("system") == "Darwin" and device.get("machine") == "arm64" else "cpu"
 
 
-def kernel_environment(share: int = 1, *, threads: int | None = None) -> dict[str, str]:
+#: What makes torch's own kernels and oneDNN's take other vector instructions, and so round otherwise.
+PLAIN = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+
+
+def kernel_environment(share: int = 1, *, threads: int | None = None, arithmetic: str = "native") -> dict[str, str]:
     """Return the environment of a process that runs notebooks.
 
     Args:
         share: how many such processes share the cores; each gets its part of them.
         threads: how many threads it may compute on; the part of the cores if not given. A lower number that is set
             already stays.
+        arithmetic: ``"native"``, or ``"plain"``: the vector instructions that every x86-64 processor has, and another
+            number of threads. Sums are then taken in another order, as on another machine.
     """
     environment = dict(os.environ)
     environment["TUTORIAL_HEADLESS"] = "1"
@@ -107,6 +113,10 @@ def kernel_environment(share: int = 1, *, threads: int | None = None) -> dict[st
         for name in THREADS:
             given = os.environ.get(name, "")
             environment[name] = str(min(threads, int(given)) if given.isdigit() and int(given) else threads)
+    if arithmetic == "plain":
+        environment |= PLAIN
+        for name in THREADS:
+            environment[name] = "2" if environment.get(name, str(cores())) == "1" else "1"
     return environment
 
 

@@ -221,10 +221,42 @@ def headline(summary: dict) -> str:
     totals = [f"{count} {status}" for status, count in summary["totals"].items() if count]
     seconds = sum(chapter["seconds"] for chapter in summary["chapters"])
     claims = all_claims(summary)
-    verdicts = [f"{sum(claim['verdict'] == verdict for claim in claims)} {verdict}" for verdict in VERDICTS]
+    number = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in VERDICTS}
+    verdicts = [f"{count} {verdict}" for verdict, count in number.items() if count or verdict != "no difference"]
+    live = [claim["agrees"] for claim in claims if claim.get("agrees") is not None]
     return (
         f"Chapters: {', '.join(totals) or 'none'} ({duration(seconds)} of running{_on_the_clock(summary)}). "
         f"Claims: {', '.join(verdicts) if claims else 'none'}."
+        + (f" Live checks: {sum(live)} of {len(live)} agree." if live else "")
+    )
+
+
+def disagreements(record: dict) -> list[dict]:
+    """Return the claims of a chapter whose fresh seeds do not agree with the evidence.
+
+    Args:
+        record: with ``claims``.
+
+    >>> disagreements({"claims": [{"agrees": True}, {"verdict": "open"}]})
+    []
+    """
+    return [claim for claim in record.get("claims", ()) if claim.get("agrees") is False]
+
+
+def chance(claims: list[dict]) -> str:
+    """Return one sentence: how many of these verdicts chance alone would decide.
+
+    Args:
+        claims: each with ``level``, the confidence level of its interval; 0.95 where it says none.
+
+    >>> chance([{"level": 0.99}] * 80 + [{}] * 4)
+    'If no method differed from another, chance alone would call about 1 of these 84 claims supported or refuted.'
+    """
+    expected = sum(1 - (claim.get("level") or 0.95) for claim in claims)
+    number = f"{expected:.1f}" if expected < 0.95 else f"{expected:.0f}"
+    return (
+        f"If no method differed from another, chance alone would call about {number} of these {len(claims)} claims "
+        "supported or refuted."
     )
 
 

@@ -4,8 +4,14 @@ from tutorial_lib.lab.claims import (
 from tutorial_lib.lab.claims import (
     paired as paired,
 )
+from tutorial_lib.lab.evidence import (
+    load_evidence as load_evidence,
+)
 from tutorial_lib.lab.exercises import (
     check as check,
+)
+from tutorial_lib.lab.forest import (
+    verdicts as verdicts,
 )
 from tutorial_lib.lab.plots import (
     set_style as set_style,

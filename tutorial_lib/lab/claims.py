@@ -1,36 +1,58 @@
-"""Claims: a sentence fixed before the run, paired scores, an interval, a verdict."""
+"""Claims: a sentence and a margin fixed before the run, paired scores, an interval, a verdict, and a live check."""
 
 import math
-from dataclasses import asdict, dataclass
-from itertools import combinations_with_replacement
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._arguments import Numbers, array, choice, listed, number, what
+from .._arguments import Numbers, choice, listed, number, string, what
+from .intervals import (
+    as_double,
+    bootstrap_interval,
+    p_value,
+    pairs_needed,
+    prediction_interval,
+    smallest_effect,
+    student_interval,
+)
 from .lines import fold
 
-#: The three verdicts and their signs: in notebooks, report and README alike.
-VERDICTS = {"supported": "✔", "refuted": "✘", "open": "○"}
+if TYPE_CHECKING:
+    from .evidence import Evidence
+
+#: The verdicts and their signs: in notebooks, report and README alike.
+VERDICTS = {"supported": "✔", "refuted": "✘", "open": "○", "no difference": "="}
 
 CLAIM_MIME = "application/vnd.tutorial.claim+json"
-LEVEL = 0.95
-_EXACT_UP_TO = 8  # 6,435 distinct resamples of eight pairs; beyond that, draw
-_DRAWS = 20_000
+LEVEL = 0.95  # of a look at a chapter's own few seeds
+SURE = 0.99  # of a verdict on evidence
+AGREES = 0.9999  # how often the live check passes when nothing is wrong
+_ASKS = ("better", "equal", "not worse")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A tested claim. ``verdict`` is ``"supported"``, ``"refuted"`` or ``"open"``.
+    """A tested claim.
 
     Attributes:
         statement: the sentence, as it was fixed before the run.
         effect: mean paired difference; positive means that the claim's side is better.
-        low: lower end of the 95 % interval.
+        low: lower end of the interval.
         high: upper end.
         seeds: number of pairs.
-        verdict: *supported* if the interval lies above zero, *refuted* if below, *open* if it holds zero.
+        verdict: ``"supported"``, ``"refuted"``, ``"no difference"`` or ``"open"``; see :func:`claim`.
         better: ``"higher"`` or ``"lower"``: which scores are good.
+        level: of the interval.
+        margin: the smallest difference that would matter; ``None``: a look at a few seeds, without evidence.
+        asks: ``"better"``, ``"equal"`` or ``"not worse"``.
+        p: the smallest α at which the verdict would still be this one; for an open claim, the α at which it would end.
+        corrected: the verdict after Holm's correction over the chapter's claims; ``None`` before ``verdicts``.
+        needed: of an open claim, how many pairs would settle it with a power of 80 %; ``None`` if over 100,000.
+        visible: the smallest true effect that so many pairs would have shown with a power of 80 %.
+        live: paired differences of the fresh seeds, signed like ``effect``; empty without a live check.
+        expected: where their mean must lie, or ``None`` without a live check.
+        agrees: whether it lies there; ``None`` without a live check.
     """
 
     statement: str
@@ -40,65 +62,51 @@ class Claim:
     seeds: int
     verdict: str
     better: str
+    level: float = LEVEL
+    margin: float | None = None
+    asks: str = "better"
+    p: float | None = None
+    corrected: str | None = None
+    needed: int | None = None
+    visible: float | None = None
+    live: tuple[float, ...] = ()
+    expected: tuple[float, float] | None = None
+    agrees: bool | None = None
 
     def __str__(self) -> str:
-        return fold(
-            f"{VERDICTS[self.verdict]} {self.verdict.upper()}: {self.statement}\n"
-            f"  effect {self.effect:+.4f}, 95 % interval [{self.low:+.4f}, {self.high:+.4f}]\n"
-            f"  {self.seeds} paired seeds, {self.better} is better"
-        )
+        lines = [
+            f"{VERDICTS[self.verdict]} {self.verdict.upper()}: {self.statement}",
+            f"  effect {self.effect:+.4f}, {self.level:.0%} interval [{self.low:+.4f}, {self.high:+.4f}]".replace(
+                "%", " %"
+            ),
+            f"  {self.seeds} paired seeds, {self.better} is better",
+        ]
+        if self.margin is not None:
+            lines[2] += f", margin {self.margin:g}"
+        if self.verdict == "supported" and self.asks == "better" and self.margin and self.high < self.margin:
+            lines.append("  sure, but smaller than the margin")
+        if self.verdict == "open" and self.margin is not None:
+            enough = "more than 100,000 seeds" if self.needed is None else f"about {self.needed} seeds"
+            lines.append(
+                f"  {enough} would settle it (power 80 %); these {self.seeds} could have shown {self.visible:.4f}"
+            )
+        if self.corrected not in (None, self.verdict):
+            lines.append(f"  after Holm's correction over the chapter's claims: {self.corrected}")
+        if self.agrees is not None and self.expected is not None:
+            word = "agree" if self.agrees else "DISAGREE"
+            lines.append(
+                f"  {len(self.live)} fresh seeds {word}: {np.mean(self.live):+.4f}, "
+                f"expected in [{self.expected[0]:+.4f}, {self.expected[1]:+.4f}]"
+            )
+        return fold("\n".join(lines))
 
-
-def bootstrap_interval(differences: Numbers, *, level: float = LEVEL) -> tuple[float, float]:
-    r"""Return the bootstrap interval of the mean of paired differences, widened for few pairs.
-
-    The plain percentile interval is too short for a handful of seeds: with five normal differences its 95 % holds the
-    truth about 83 % of the time. We read the bootstrap distribution at the *expanded* percentiles
-    :math:`\Phi\left(\mp\sqrt{n/(n-1)}\;t_{n-1}\right)`, which match the width of Student's interval. Five pairs then
-    reach about 91 %, eight about 94 %. Three pairs reach 76 %, since no resample lies outside the data: use five seeds
-    or more. Up to eight pairs every resample is enumerated, so the answer holds no chance at all; beyond that 20,000
-    resamples are drawn from a fixed seed.
-
-    Args:
-        differences: (n,) paired differences, n ≥ 2, finite.
-        level: the confidence level.
-
-    Returns:
-        ``(low, high)``.
-
-    Raises:
-        ValueError: if there are fewer than two differences, or one is not finite.
-
-    References:
-        Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69, 2015: expanded
-        percentiles.
-
-    >>> low, high = bootstrap_interval([1.0, 2.0, 3.0, 2.0, 2.0])
-    >>> bool(low > 0 and high < 4)
-    True
-    """
-    from scipy import stats  # here: the tables of the command line read VERDICTS, and need no SciPy
-
-    differences, level = _double(differences, "differences"), number(level, "level", above=0, below=1)
-    n = differences.size
-    if differences.ndim != 1 or n < 2:
-        raise ValueError(f"differences must be at least two paired differences, got shape {differences.shape}")
-    if not np.isfinite(differences).all():
-        raise ValueError(f"differences must be finite, got {differences.tolist()}")
-    tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + level) / 2, n - 1))
-    if n <= _EXACT_UP_TO:
-        picks = np.array(list(combinations_with_replacement(range(n), n)))
-        counts = (picks[:, :, None] == np.arange(n)).sum(axis=1)  # (resamples, n): how often each pair was drawn
-        log_weight = math.lgamma(n + 1) - np.vectorize(math.lgamma)(counts + 1.0).sum(axis=1) - n * math.log(n)
-        means, weights = counts @ differences / n, np.exp(log_weight)
-    else:
-        picks = np.random.default_rng(0).integers(n, size=(_DRAWS, n))
-        means, weights = differences[picks].mean(axis=1), np.full(_DRAWS, 1 / _DRAWS)
-    order = np.argsort(means, kind="stable")
-    means, below = means[order], np.cumsum(weights[order])
-    low = means[np.searchsorted(below, tail)]
-    high = means[min(np.searchsorted(below, 1 - tail), len(means) - 1)]
-    return float(low), float(high)
+    def record(self) -> dict:
+        """Return what the reports keep of it, as JSON data; what does not apply is left out."""
+        fields = asdict(self)
+        if self.margin is None:
+            kept = ("statement", "effect", "low", "high", "seeds", "verdict", "better")
+            return {name: fields[name] for name in kept}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def paired(table: Any, method: str, score: str, **where: Any) -> np.ndarray:
@@ -151,22 +159,79 @@ def paired(table: Any, method: str, score: str, **where: Any) -> np.ndarray:
     return rows[score].to_numpy(float)
 
 
+def pairs(table: Any, ours: str, baseline: str, score: str, *, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Take two methods' scores out of a table of runs, on the seeds that both have.
+
+    Args:
+        table: as for :func:`paired`.
+        ours, baseline: two methods.
+        score: the column of the scores.
+        least: how many seeds they must have in common.
+
+    Returns:
+        Two (n,) float64 arrays, one score a seed, in the order of the seeds.
+
+    Raises:
+        ValueError: as :func:`paired`, or if the two have fewer seeds in common.
+
+    >>> import pandas as pd
+    >>> rows = [("A", 0, 1.0), ("A", 1, 2.0), ("B", 1, 3.0), ("B", 0, 4.0), ("B", 2, 5.0)]
+    >>> pairs(pd.DataFrame(rows, columns=["method", "seed", "f1"]), "B", "A", "f1")
+    (array([4., 3.]), array([1., 2.]))
+    """
+    for method in (ours, baseline):
+        paired(table, method, score)
+    seeds = [set(table["seed"][table["method"] == method]) for method in (ours, baseline)]
+    both = seeds[0] & seeds[1]
+    if len(both) < least:
+        raise ValueError(f"{ours!r} and {baseline!r} must have at least {least} seeds in common, got {len(both)}")
+    table = table[table["seed"].isin(both)]
+    return paired(table, ours, score), paired(table, baseline, score)
+
+
 def claim(
     statement: str,
-    ours: Numbers,
-    baseline: Numbers,
+    ours: Numbers | str,
+    baseline: Numbers | str,
     *,
+    margin: float | None = None,
+    evidence: "Evidence | None" = None,
+    score: str | None = None,
+    live=None,
+    asks: str = "better",
     better: str = "higher",
     show: bool = True,
 ) -> Claim:
-    """Test a claim on paired scores: mean difference, 95 % interval, verdict.
+    r"""Test a claim on paired scores: mean difference, interval, verdict.
 
-    Write the statement before the run. A claim that comes out *open* or *refuted* stays in the chapter.
+    With ``evidence`` and ``margin``, both fixed before the evidence is made, Student's interval at 99 % decides:
+
+    =================  ======================  ===============================  ==========================
+    ``asks``           supported               refuted                          no difference
+    =================  ======================  ===============================  ==========================
+    ``"better"``       interval above 0        interval below 0                 interval inside ±margin
+    ``"equal"``        interval inside ±margin interval outside ±margin
+    ``"not worse"``    interval above −margin  interval below −margin
+    =================  ======================  ===============================  ==========================
+
+    and all else is *open*: then the claim says how many seeds would settle it, and which effect these could have shown.
+    Supported comes before no difference: an effect may be sure and yet smaller than the margin.
+
+    ``live``, the table of a few fresh seeds, is held against the evidence: the mean of their differences must lie in
+    the evidence's 99.99 % prediction interval. If it does not, the evidence, the code or the machine is at fault; the
+    verdict stays the evidence's. (Where all stored differences are equal, it must lie within the margin of them.)
+
+    Without a margin the scores are a chapter's own few seeds: the widened bootstrap at 95 %, and three verdicts.
 
     Args:
-        statement: what is claimed, in one sentence.
-        ours: (n,) scores of the side that the claim favours, one a seed.
-        baseline: (n,) scores of the other side, the same seeds in the same order.
+        statement: what is claimed, in one sentence. A claim that comes out *open* or *refuted* stays in the chapter.
+        ours: with ``evidence``, the method that the claim favours; else its (n,) scores, one a seed.
+        baseline: the other side, likewise; the same seeds in the same order.
+        margin: the smallest difference that would matter, above 0, in the units of the score.
+        evidence: from :func:`load_evidence`.
+        score: with ``evidence``, the column that is compared.
+        live: with ``evidence``, what :func:`compare` gave for fresh seeds; no live check where it lacks a method.
+        asks: ``"better"``, ``"equal"`` or ``"not worse"``.
         better: ``"higher"`` or ``"lower"``.
         show: print the verdict and draw the pairs.
 
@@ -174,49 +239,127 @@ def claim(
         The :class:`Claim`.
 
     Raises:
-        ValueError: if the statement is empty, the scores are not paired or not finite, there are fewer than
-            two, or ``better`` is unknown.
+        ValueError: if the statement is empty, the scores are not paired or not finite, there are fewer than two, an
+            option is unknown, the margin is missing or not above 0, or a live seed is one of the evidence's.
 
     >>> claim("B beats A", [3, 4, 5, 4, 4], [1, 2, 2, 2, 1], show=False).verdict
     'supported'
+    >>> claim("C is as good as A", [1.0, 2.1, 3.0, 2.0], [1.1, 2.0, 3.0, 2.0], margin=1, show=False).verdict
+    'no difference'
     """
     if not str(statement).strip():
         raise ValueError("statement must say what is claimed, got an empty text")
-    better = choice(better, "better", ("higher", "lower"))
-    ours, baseline = _double(ours, "ours"), _double(baseline, "baseline")
-    if ours.ndim != 1 or ours.shape != baseline.shape:
-        raise ValueError(f"ours and baseline must be paired 1-D scores, got shapes {ours.shape} and {baseline.shape}")
-    for name, scores in (("ours", ours), ("baseline", baseline)):
-        if not np.isfinite(scores).all():
-            raise ValueError(f"{name} must be finite, got {scores.tolist()}")
-    differences = (ours - baseline) * (1 if better == "higher" else -1)
-    low, high = bootstrap_interval(differences)
-    verdict = "supported" if low > 0 else "refuted" if high < 0 else "open"
+    better, asks = choice(better, "better", ("higher", "lower")), choice(asks, "asks", _ASKS)
+    if margin is None and (evidence is not None or asks != "better"):
+        raise ValueError("margin must be the smallest difference that would matter, got None")
+    if margin is not None:
+        margin = number(margin, "margin", above=0, finite=True)
+    sign, fresh = (1 if better == "higher" else -1), ()  # type: int, tuple[float, ...]
+    if evidence is not None:
+        method, rival, column = string(ours, "ours"), string(baseline, "baseline"), string(score, "score")
+        if live is not None:
+            live = evidence.fresh(live)
+            if {method, rival} <= set(live["method"]):
+                mine, other = pairs(live, method, rival, column, least=1)
+                fresh = tuple(float(value) for value in sign * (mine - other))
+        ours, baseline = pairs(evidence.table, method, rival, column)
+    elif live is not None or score is not None:
+        raise ValueError("live and score need evidence=, from load_evidence")
+    differences = sign * _paired(ours, baseline)
+    if margin is None:
+        low, high = bootstrap_interval(differences, level=LEVEL)
+    else:
+        low, high = student_interval(differences, level=SURE)
     result = Claim(
         statement=str(statement).strip(),
         effect=float(differences.mean()),
         low=low,
         high=high,
         seeds=len(differences),
-        verdict=verdict,
+        verdict=_verdict(low, high, margin, asks),
         better=better,
     )
+    if margin is not None:
+        result = _with_evidence(result, differences, margin, asks, fresh)
     if show:
         _show(result, differences)
     return result
 
 
-def _double(values: Any, name: str) -> np.ndarray:
-    """Scores as float64 on the CPU, whatever holds them."""
-    values = array(values, name)
-    return np.asarray(values if isinstance(values, np.ndarray) else values.detach().cpu().double(), dtype=float)
+def _paired(ours, baseline) -> np.ndarray:
+    ours, baseline = as_double(ours, "ours"), as_double(baseline, "baseline")
+    if ours.ndim != 1 or ours.shape != baseline.shape:
+        raise ValueError(f"ours and baseline must be paired 1-D scores, got shapes {ours.shape} and {baseline.shape}")
+    for name, scores in (("ours", ours), ("baseline", baseline)):
+        if not np.isfinite(scores).all():
+            raise ValueError(f"{name} must be finite, got {scores.tolist()}")
+    return ours - baseline
+
+
+def _verdict(low: float, high: float, margin: float | None, asks: str) -> str:
+    room = margin or 0.0  # without a margin no interval lies inside it
+    if asks == "not worse":
+        return "supported" if low > -room else "refuted" if high < -room else "open"
+    inside = -room < low and high < room
+    if asks == "equal":
+        return "supported" if inside else "refuted" if low > room or high < -room else "open"
+    return "supported" if low > 0 else "refuted" if high < 0 else "no difference" if inside else "open"
+
+
+def _with_evidence(result: Claim, differences: np.ndarray, margin: float, asks: str, fresh: tuple) -> Claim:
+    spread, number, effect = float(differences.std(ddof=1)), len(differences), result.effect
+    same = max(p_value(differences, at=-margin), p_value(differences, at=margin)) if abs(effect) < margin else 1.0
+    if asks == "better":
+        apart = p_value(differences)
+        p = {"no difference": same, "open": min(same, apart)}.get(result.verdict, apart)
+    elif asks == "equal":
+        p = same if abs(effect) < margin else p_value(differences, at=math.copysign(margin, effect))
+    else:
+        p = p_value(differences, at=-margin)
+    needed = None
+    if result.verdict == "open":
+        # "Not worse" asks whether effect + margin lies above zero.
+        away, room = (effect + margin, None) if asks == "not worse" else (effect, margin)
+        needed = pairs_needed(away, spread, margin=room, level=SURE)
+    expected = agrees = None
+    if fresh:
+        expected = prediction_interval(differences, len(fresh), level=AGREES)
+        if spread < 1e-9 * margin:  # rounding is all that is left
+            expected = (result.effect - margin, result.effect + margin)
+        agrees = bool(expected[0] <= np.mean(fresh) <= expected[1])
+    return replace(
+        result,
+        level=SURE,
+        margin=float(margin),
+        asks=asks,
+        p=p,
+        needed=needed,
+        visible=smallest_effect(spread, number, level=SURE),
+        live=fresh,
+        expected=expected,
+        agrees=agrees,
+    )
 
 
 def _show(result: Claim, differences: np.ndarray) -> None:
-    from IPython.display import display
-
     from .plots import claim_strip
 
-    record = asdict(result)
-    display({CLAIM_MIME: record, "text/plain": str(result)}, raw=True)
-    claim_strip(result, differences)
+    tell(result)
+    if result.margin is None:
+        claim_strip(result, differences)
+
+
+def tell(result: Claim) -> None:
+    """Show a claim in the notebook, with the record that the reports collect; in red where fresh seeds disagree.
+
+    Args:
+        result: from :func:`claim`.
+    """
+    from html import escape
+
+    from IPython.display import display
+
+    shown = {CLAIM_MIME: result.record(), "text/plain": str(result)}
+    if result.agrees is False:
+        shown["text/html"] = f'<pre style="color: #b3261e; font-weight: bold">{escape(str(result))}</pre>'
+    display(shown, raw=True)

@@ -49,11 +49,16 @@ def claims_picture(measured: dict) -> bytes:
 
     from tutorial_lib.lab.plots import COLORS, set_style
 
-    colors = {"supported": COLORS["green"], "refuted": COLORS["vermillion"], "open": "#555555"}
+    colors = {
+        "supported": COLORS["green"],
+        "refuted": COLORS["vermillion"],
+        "open": "#555555",
+        "no difference": COLORS["black"],
+    }
     chapters = [chapter for chapter in measured["chapters"] if chapter["claims"]]
     heights = [_height(chapter) for chapter in chapters]
     inches = 0.165
-    top, bottom = 4.7, 2.1  # lines of text above and below the rows
+    top, bottom = 4.7, 3.3  # lines of text above and below the rows
     total = sum(heights) + top + bottom
     with matplotlib.rc_context():
         set_style()
@@ -74,8 +79,9 @@ def claims_picture(measured: dict) -> bytes:
         axes.text(
             1.2,
             y + 0.75,
-            "Dot: the mean paired difference over seeds; bar: its 95 % interval; line: no effect. "
-            "Right of the line is for the claim. Each row has its own scale.",
+            "Dot: the mean paired difference over seeds; bar: its interval; line: no effect. "
+            "Right of the line is for the claim. Each row has its own scale.\n"
+            "Small rings: this run's fresh seeds, held against the stored evidence of many.",
             fontsize=7.2,
             color="#444444",
             va="top",
@@ -106,16 +112,18 @@ def _short(title: str) -> str:
 
 def _head(axes, claims: list[dict], colors: dict[str, str], top: float) -> None:
     axes.text(1.2, 1.7, f"{len(claims)} claims, tested", fontsize=12.5, weight="bold", va="center")
-    x = 46.0
+    x = 33.0
     for verdict, symbol in VERDICTS.items():
         number = sum(claim["verdict"] == verdict for claim in claims)
+        if not number and verdict == "no difference":
+            continue
         axes.text(
             x, 1.7, f"{symbol} {number} {verdict}", fontsize=11.5, weight="bold", color=colors[verdict], va="center"
         )
-        x += 20
+        x += 7.5 + 1.1 * len(verdict)
     for x, text in (
         (1.2, "chapter, and its first decided claim"),
-        (48.2, "effect, 95 % interval"),
+        (48.2, "effect, interval"),
         (64.8, "verdict"),
         (76.3, "all its claims"),
     ):
@@ -174,6 +182,12 @@ def _strip(axes, claim: dict, y: float, color: str) -> None:
     axes.plot(
         56.2 + scale * effect, y - 0.55, "o", color=color, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6
     )
+    for value in claim.get("live") or ():
+        # A fresh seed far out is drawn at the edge.
+        x = 56.2 + min(8.0, max(-8.0, scale * value))
+        axes.plot(
+            x, y + 0.25, "o", markersize=3, markerfacecolor="none", markeredgecolor="#333333", markeredgewidth=0.7
+        )
     axes.text(
         56.2,
         y + 1.25,

@@ -100,6 +100,8 @@ def measure(out: Path, chapters: list[Chapter]) -> dict:
             stale.append(chapter.name)
             continue
         changed |= {name: value for name, value in valid["parameters"].items() if name != "DEVICE"}
+        if arithmetic := valid["device"].get("arithmetic"):
+            changed["--arithmetic"] = arithmetic
         records.append({**valid, "status": told[chapter.name]["status"]})
     if stale:
         raise CourseError(f"the course has changed since {', '.join(stale)} ran: tutorial run, then tutorial map")
@@ -264,7 +266,7 @@ def count(claims: list[dict]) -> dict[str, int]:
         claims: each with ``verdict``.
 
     >>> count([{"verdict": "open"}])
-    {'supported': 0, 'refuted': 0, 'open': 1}
+    {'supported': 0, 'refuted': 0, 'open': 1, 'no difference': 0}
     """
     from tutorial_lib.lab.claims import VERDICTS
 
@@ -281,15 +283,19 @@ def every_claim(measured: dict) -> list[dict]:
 
 
 def _claims(cpu: dict) -> str:
+    from tutorial_lib.course.progress import chance
+
     claims = every_claim(cpu)
     number = count(claims)
     said = (
         f"{len(claims)} claims, tested on paired seeds: {number['supported']} supported, "
         f"{number['refuted']} refuted, {number['open']} open"
+        + (f", {number['no difference']} no difference" if number["no difference"] else "")
     )
     return (
         f"![The claims of the course with their effects, intervals and verdicts. {said}.](docs/claims.png)\n\n"
-        "*A row shows the chapter's first decided claim, and the verdicts of all. Open: the interval holds zero.*"
+        "*A row shows the chapter's first decided claim, and the verdicts of all. Open: the interval holds zero. "
+        f"{chance(claims)}*"
     )
 
 

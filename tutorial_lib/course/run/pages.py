@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tutorial_lib.course.progress import disagreements
+
 CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
 
 _MATH_TAGS = """math mrow mi mn mo ms mtext mspace msub msup msubsup munder mover munderover mfrac msqrt mroot mtable
@@ -164,7 +166,7 @@ def chapter_page(notebook: Any, record: dict, *, folder: str | Path) -> str:
 
     Args:
         notebook: an ``nbformat`` node; it is not changed.
-        record: the chapter's record: ``name``, ``title``, ``status``, ``seconds``, ``error``.
+        record: the chapter's record: ``name``, ``title``, ``status``, ``seconds``, ``error``, ``claims``.
         folder: where the notebook lies; pictures named in its text are taken from there into the page.
     """
     import copy
@@ -190,6 +192,11 @@ def chapter_page(notebook: Any, record: dict, *, folder: str | Path) -> str:
         head += (
             f'<div class="failure"><strong class="bad">✗ This run ended early{where}:</strong> '
             f"<pre>{html.escape(error['message'])}</pre></div>"
+        )
+    if apart := disagreements(record):
+        head += (
+            '<div class="failure"><strong class="bad">✗ The fresh seeds of this run do not agree with the stored '
+            "evidence:</strong><pre>" + html.escape("\n".join(claim["statement"] for claim in apart)) + "</pre></div>"
         )
     body = _NOTEBOOK_LINK.sub(r"\1\2.html\3", body)
     return page(record["title"], f"{head}<main>{body}</main>", "notebook.css")

@@ -7,7 +7,7 @@
 - ``missing``: the names of those that have not (a run that was broken off).
 - ``written``: when, in UTC (ISO 8601).
 - ``versions``: name → version of Python and the dependencies; ``device``: ``system``, ``machine``, ``cores``,
-  ``gpus``, ``visible``.
+  ``gpus``, ``visible``; ``arithmetic`` where it was not the machine's own.
 - ``run``: what the last run that had anything to do did: ``chapters`` (the names of those that it ran), ``jobs`` (how
   many at a time), ``threads`` (on how many each computed; ``null``: as many as the system gave), ``wall_seconds``
   (from its start to its last report) and ``running_seconds`` (the sum over its chapters).
@@ -23,8 +23,13 @@
     second, with shared pages counted once (Linux; elsewhere resident sizes are sampled and added up);
   - ``started``: in UTC; ``parameters``: the injected values;
   - ``claims``: a list of ``statement``, ``effect``, ``low``, ``high``, ``seeds``, ``verdict``
-    (``supported`` | ``refuted`` | ``open``), ``better`` (``higher`` | ``lower``); a number that is not finite is
-    ``null``;
+    (``supported`` | ``refuted`` | ``no difference`` | ``open``), ``better`` (``higher`` | ``lower``); a number that is
+    not finite is ``null``. A claim that rests on stored evidence also has ``level`` (of its interval; 0.95 elsewhere),
+    ``margin``, ``visible`` (the smallest effect that it could have shown), ``needed`` (how many seeds would settle it,
+    if it is open), ``corrected`` (the verdict after Holm's correction over the chapter), ``live`` (the differences of
+    this run's fresh seeds), ``expected`` (where their mean must lie) and ``agrees`` (whether it does; ``null``: there
+    are none);
+  - ``agrees``: whether all its live checks do; ``null`` if it has none;
   - ``error``: ``null``, or ``cell`` (which code cell, from 1; ``null`` outside any), ``source``, ``message``,
     ``traceback``;
   - ``notebook``, ``html``: paths relative to this file, or ``null`` where the run left none.
@@ -38,7 +43,7 @@ from pathlib import Path
 
 from tutorial_lib.course.clean import plain
 from tutorial_lib.course.files import atomic_write
-from tutorial_lib.course.progress import SYMBOLS, all_claims, duration, headline
+from tutorial_lib.course.progress import SYMBOLS, all_claims, chance, disagreements, duration, headline
 
 _BASE64 = re.compile(r"^[A-Za-z0-9+/=]*$")
 
@@ -88,6 +93,7 @@ def summarise(
         "started",
         "parameters",
         "claims",
+        "agrees",
         "error",
     )
     chapters = []
@@ -144,6 +150,8 @@ def index_page(summary: dict, figures: dict[str, dict | None]) -> str:
             interval=interval,
             seeds=count_seeds,
             strip=interval_strip,
+            live=live,
+            chance=chance(all_claims(summary)),
         )
     )
     return page("The course, run", body, "report.css")
@@ -178,6 +186,21 @@ def _number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:+.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:+.3g}"
+
+
+def live(claim: dict) -> str:
+    """Return what a claim's fresh seeds say.
+
+    Args:
+        claim: with ``agrees``, or without if it rests on no evidence.
+
+    >>> live({"agrees": False, "live": [0.1, 0.2, 0.3]}), live({})
+    ('✗ 3 seeds disagree', '')
+    """
+    if claim.get("agrees") is None:
+        return ""
+    number = len(claim["live"])
+    return f"✓ {number} agree" if claim["agrees"] else f"✗ {number} seeds disagree"
 
 
 def count_seeds(claim: dict) -> str:
@@ -216,7 +239,7 @@ def junit(summary: dict) -> bytes:
         summary: as in ``summary.json``.
     """
     chapters = summary["chapters"]
-    failures = sum(bool(chapter["error"]) for chapter in chapters)
+    failures = sum(bool(chapter["error"] or disagreements(chapter)) for chapter in chapters)
     suite = ElementTree.Element(
         "testsuite",
         name="tutorial",
@@ -234,6 +257,10 @@ def junit(summary: dict) -> bytes:
         if error := chapter["error"]:
             failure = ElementTree.SubElement(case, "failure", type=chapter["status"], message=plain(error["message"]))
             failure.text = plain(f"code cell {error['cell']}\n{error['source']}\n\n{error['traceback']}")
+        elif apart := disagreements(chapter):
+            message = f"{len(apart)} claims whose fresh seeds do not agree with the evidence"
+            failure = ElementTree.SubElement(case, "failure", type="disagrees", message=message)
+            failure.text = plain("\n".join(claim["statement"] for claim in apart))
         elif chapter["status"] == "cached":
             ElementTree.SubElement(case, "system-out").text = "cached: finished in an earlier run and still valid"
     suites = ElementTree.Element("testsuites")

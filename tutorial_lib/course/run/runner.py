@@ -115,6 +115,7 @@ def execute(
     out: Path,
     parallel: int = 1,
     threads: int | None = None,
+    arithmetic: str = "native",
     timeout: float = TIMEOUT,
     versions: dict | None = None,
     device: dict | None = None,
@@ -126,6 +127,7 @@ def execute(
         out: the out folder (not used by ``refresh`` jobs).
         parallel: how many at a time.
         threads: how many threads each may compute on; as many as the system gives if not given.
+        arithmetic: as for ``run``.
         timeout: seconds for one chapter, kernel start included.
         versions, device: for keys and records; measured if not given.
 
@@ -140,7 +142,7 @@ def execute(
     waiting: list[Job] = list(jobs)
     running: dict[int, _Worker] = {}
     events: queue.Queue = queue.Queue()
-    environment = kernel_environment(threads=threads)
+    environment = kernel_environment(threads=threads, arithmetic=arithmetic)
     try:
         while waiting or running:
             while waiting and len(running) < parallel:
@@ -223,6 +225,7 @@ def _settle(worker: _Worker, out: Path, timeout: float) -> dict:
         "seconds": round(seconds, 3),
         "peak_mib": 0.0,
         "claims": [],
+        "agrees": None,
         "error": {"cell": None, "source": "", "message": how, "traceback": worker.child.said() or how},
         "files": {},
     }
@@ -291,6 +294,7 @@ def run(
     fresh: bool = False,
     others: Sequence[Chapter] = (),
     show=None,
+    arithmetic: str = "native",
 ) -> dict:
     """Bring the out folder up to date: run what is missing or has changed, keep the rest, write the report.
 
@@ -305,6 +309,8 @@ def run(
         fresh: redo also what is finished.
         others: chapters not asked for; the finished ones among them stay in the report, as ``cached``.
         show: an object with the methods of ``tutorial_lib.course.progress.Lines``.
+        arithmetic: ``"plain"``: with other vector instructions and another number of threads than this machine's own,
+            to see what of the results is the machine's.
 
     Returns:
         The summary, as in ``summary.json``.
@@ -320,6 +326,8 @@ def run(
     show, began = show or Lines(sys.stdout), time.perf_counter()
     check_kernels(chapters)
     versions, device = installed_versions(), describe_device()
+    if arithmetic != "native":
+        device |= {"arithmetic": arithmetic}
     lock = open_folder(out)
     summary: dict = {}
     try:
@@ -361,7 +369,14 @@ def run(
 
         summary = report()
         stream = execute(
-            jobs, out=out, parallel=together, threads=threads, timeout=timeout, versions=versions, device=device
+            jobs,
+            out=out,
+            parallel=together,
+            threads=threads,
+            arithmetic=arithmetic,
+            timeout=timeout,
+            versions=versions,
+            device=device,
         )
         with closing(stream), closing(show):
             for kind, job, value in stream:

@@ -45,9 +45,37 @@ def collect_claims(notebook: dict) -> list[dict]:
                         "seeds": record.get("seeds"),
                         "verdict": str(record.get("verdict", "open")),
                         "better": str(record.get("better", "higher")),
+                        **(_on_evidence(record) if record.get("margin") is not None else {}),
                     }
                 )
     return claims
+
+
+def _on_evidence(record: dict) -> dict:
+    """Return what only a claim has that rests on stored evidence."""
+    live, expected = (record.get(key) for key in ("live", "expected"))
+    needed, corrected, agrees = (record.get(key) for key in ("needed", "corrected", "agrees"))
+    return {
+        **{key: _finite(record.get(key)) for key in ("level", "margin", "visible")},
+        "needed": needed if isinstance(needed, int) else None,
+        "corrected": None if corrected is None else str(corrected),
+        "live": [_finite(value) for value in live] if isinstance(live, list) else [],
+        "expected": [_finite(value) for value in expected] if isinstance(expected, list) else None,
+        "agrees": agrees if isinstance(agrees, bool) else None,
+    }
+
+
+def agreement(claims: list[dict]) -> bool | None:
+    """Return whether the fresh seeds of a chapter agree with its evidence; ``None`` if it holds none against it.
+
+    Args:
+        claims: from ``collect_claims``.
+
+    >>> agreement([{"agrees": True}, {"agrees": None}, {}]), agreement([{}])
+    (True, None)
+    """
+    told = [claim["agrees"] for claim in claims if claim.get("agrees") is not None]
+    return all(told) if told else None
 
 
 def _finite(value) -> float | None:
@@ -101,7 +129,8 @@ def work(job: dict, send, watch: Watch) -> dict:
     if job["mode"] == "run":
         warm_up()
     notebook, outcome = execute(job, send, watch)
-    record = {**job["record"], "started": started, **outcome.record(), "claims": collect_claims(notebook)}
+    claims = collect_claims(notebook)
+    record = {**job["record"], "started": started, **outcome.record(), "claims": claims, "agrees": agreement(claims)}
     if job["mode"] == "refresh":
         if outcome.status == "ok" and read_text(job["target"]) != job["notebook"]:
             # Somebody's work since the start is worth more than fresh outputs.

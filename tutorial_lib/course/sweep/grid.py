@@ -357,6 +357,7 @@ class Sweep:
                 "runs": len(runs),
                 "there": len(runs) - len(todo),
                 "source": self.source,
+                "cells": self.program.meaning(),
                 "described": described,
                 "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
             }

@@ -34,6 +34,28 @@ class Program:
         """Return the hash of what would be executed."""
         return hashlib.sha256(json.dumps([self.sources, self.parameters]).encode()).hexdigest()
 
+    def meaning(self) -> str:
+        """Return the hash of what the experiment computes, by which stored evidence is known to be still its own.
+
+        It covers the syntax of every statement that ``run`` and its fixed settings depend on. It is blind to comments,
+        docstrings and layout; to statements of the same cells on which nothing depends (plots, prints); to the methods
+        and seeds that the chapter itself runs; and to the module of this package that a name is imported from, so that
+        a house can be re-laid. A value, a name or an operation that changes makes another hash.
+        """
+        statements = [statement for source in self.sources[:-1] for statement in _statements(source)]
+        for statement in _statements(self.sources[-1]):
+            # `table = compare(run, methods, seeds, size=8)`: what is run, and how large; not how often.
+            calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call) and _is_compare(node)]
+            for call in calls if calls_compare(statement) else ():
+                call.args = call.args[:1]
+                call.keywords = [one for one in call.keywords if one.arg not in ("methods", "seeds", "progress")]
+            statements.append(statement)
+        texts = [ast.unparse(statement) for statement in statements]
+        kept = needed(texts, [place for place, one in enumerate(statements) if calls_compare(one)])
+        names = {node.id for place in kept for node in ast.walk(statements[place]) if isinstance(node, ast.Name)}
+        parts = [_plain(statements[place], names) for place in kept]
+        return hashlib.sha256(json.dumps([part for part in parts if part]).encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -150,8 +172,35 @@ def as_python(source: str) -> str:
 def calls_compare(node: ast.AST) -> bool:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
         return False
-    if isinstance(node, ast.Call):
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
-        if name == "compare":
-            return True
+    if _is_compare(node):
+        return True
     return any(map(calls_compare, ast.iter_child_nodes(node)))
+
+
+def _is_compare(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    return (node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)) == "compare"
+
+
+def _plain(node: Any, names: set[str]) -> Any:
+    """Return syntax as lists and texts that do not change with the version of Python.
+
+    Args:
+        node: of the syntax tree.
+        names: what is read anywhere; an import of anything else is left out.
+    """
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        module = f"{getattr(node, 'module', None) or ''}."
+        module = "tutorial_lib." if module.startswith("tutorial_lib.") else module
+        bound = [(alias.asname or alias.name.split(".")[0], module + alias.name) for alias in node.names]
+        return [list(pair) for pair in sorted(bound) if pair[0] in names]
+    if isinstance(node, list):
+        return [_plain(one, names) for one in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: value for name, value in ast.iter_fields(node) if value is not None and value != []}
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+        fields["body"] = node.body[1:]
+    # Newer versions of Python have more fields, all of them empty here; and tell what is loaded from what is stored.
+    return [type(node).__name__, *([name, _plain(value, names)] for name, value in fields.items() if name != "ctx")]
