@@ -65,6 +65,7 @@ class Course:
         command = [sys.executable, "-m", "tutorial_lib.course.cli", *arguments]
         environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(self.package)}
         environment["JUPYTER_PATH"] = str(self.root / "jupyter")
+        environment["COLUMNS"] = "200"  # what a narrow terminal breaks is tested in test_tables.py
         settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | settings
         return subprocess.Popen(command, cwd=self.root, env=environment, **settings)
 

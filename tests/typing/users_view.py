@@ -182,5 +182,5 @@ def experiment(model: Net, inputs: Tensor, targets: Tensor, table: object) -> fl
     split_rows(10, val=0.2, test=0.3, seed=0, groups=["a", "b"])
     result = claim("B beats A", paired(table, "mixup", "accuracy"), [1, 2, 2, 2, 1], show=False)
     fit(model, batches(inputs, batch_size="8"), step, epochs=2, optimizer=optimizer)  # finds: arg-type
-    claim("B beats A", "high", "low")  # finds: arg-type
+    claim("B beats A", 0.9, 0.8)  # finds: arg-type
     return result.effect

@@ -62,7 +62,7 @@ def student_interval(differences: Numbers, *, level: float) -> tuple[float, floa
     """
     from scipy import stats  # here: whoever reads only signs and tables needs no SciPy
 
-    differences = _differences(differences, level)
+    differences, level = _differences(differences), number(level, "level", above=0, below=1)
     n = differences.size
     half = stats.t.ppf((1 + level) / 2, n - 1) * differences.std(ddof=1) / math.sqrt(n)
     return float(differences.mean() - half), float(differences.mean() + half)
@@ -99,7 +99,7 @@ def bootstrap_interval(differences: Numbers, *, level: float = 0.95) -> tuple[fl
     """
     from scipy import stats  # here: whoever reads only signs and tables needs no SciPy
 
-    differences = _differences(differences, level)
+    differences, level = _differences(differences), number(level, "level", above=0, below=1)
     n = differences.size
     tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + level) / 2, n - 1))
     if n <= _EXACT_UP_TO:
@@ -139,7 +139,7 @@ def prediction_interval(differences: Numbers, pairs: int, *, level: float) -> tu
     """
     from scipy import stats  # here: whoever reads only signs and tables needs no SciPy
 
-    differences = _differences(differences, level)
+    differences, level = _differences(differences), number(level, "level", above=0, below=1)
     if pairs < 1:
         raise ValueError(f"pairs must be at least 1, got {pairs}")
     n = differences.size
@@ -167,7 +167,7 @@ def p_value(differences: Numbers, *, at: float = 0.0) -> float:
     """
     from scipy import stats  # here: whoever reads only signs and tables needs no SciPy
 
-    differences = _differences(differences, 0.5)
+    differences = _differences(differences)
     n, spread = differences.size, differences.std(ddof=1)
     away = differences.mean() - at
     if spread == 0:
@@ -326,9 +326,8 @@ def holm(values: Numbers, *, level: float) -> list[bool]:
     return answers
 
 
-def _differences(differences: Numbers, level: float) -> np.ndarray:
+def _differences(differences: Numbers) -> np.ndarray:
     differences = as_double(differences, "differences")
-    number(level, "level", above=0, below=1)
     if differences.ndim != 1 or differences.size < 2:
         raise ValueError(f"differences must be at least two paired differences, got shape {differences.shape}")
     if not np.isfinite(differences).all():
