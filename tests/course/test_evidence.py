@@ -167,6 +167,12 @@ def test_a_plan_that_cannot_be_is_a_clear_error(course, plan, words):
         read_plans(course.notebooks)
 
 
+def test_without_a_plan_the_command_says_so(course):
+    course.chapter("01_first", "x = 1")
+    done = course.tutorial("evidence", "--check")
+    assert done.returncode == 0 and "No chapter has evidence planned" in done.stdout
+
+
 def test_a_chapter_without_a_plan_is_named(course):
     planned(course)
     course.chapter("02_b", IMPORTS, RUN, EXPERIMENT, parameters=PARAMETERS)

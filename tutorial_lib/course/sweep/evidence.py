@@ -117,6 +117,8 @@ def evidence(options) -> int:
         if without:
             raise CourseError(f"{', '.join(sorted(without))} has no evidence planned in results/{PLAN}")
         plans = [plan for plan in plans if plan.chapter.name in names]
+    if not plans:
+        print(f"No chapter has evidence planned: results/{PLAN} is not there, or is empty.")
     states = [look(plan) for plan in plans]
     for folder in options.source:
         for state in states:
