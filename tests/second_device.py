@@ -332,11 +332,13 @@ def run_cells(cells: list, *, tell: Callable[[str], None] = lambda line: None) -
     """Execute code cells where ``pick_device`` answers with the stand-in; one that fails is told and passed by."""
     import matplotlib.pyplot as plt
 
+    from tutorial_lib import lab
     from tutorial_lib.lab import runtime
 
     picked, space, ran = runtime.pick_device, {"__name__": "__main__"}, []
     with in_use() as device:
-        runtime.pick_device = lambda name="auto": device
+        # Where it is defined, and where a chapter asks for it: a name that was asked for once stays there.
+        runtime.pick_device = lab.pick_device = lambda name="auto": device
         try:
             for cell in cells:
                 began, counted, error = time.perf_counter(), _Counted(), None
@@ -353,7 +355,7 @@ def run_cells(cells: list, *, tell: Callable[[str], None] = lambda line: None) -
                 )
                 tell(f"{cell.id:32} {seconds:6.1f} s  there {ran[-1].there:7d}  on the CPU {ran[-1].on_cpu:7d}{said}")
         finally:
-            runtime.pick_device = picked
+            runtime.pick_device = lab.pick_device = picked
     return ran
 
 
