@@ -15,6 +15,16 @@ from tutorial_lib.lab.claims import bootstrap_interval
 from tutorial_lib.lab.clinical_notes import add_dirt, clinical_notes
 from tutorial_lib.lab.datasets import load_digits_split, load_ecg_task, long_tailed_counts, long_tailed_digits
 from tutorial_lib.lab.ecg import ecg_signals
+from tutorial_lib.lab.intervals import (
+    holm,
+    p_value,
+    pairs_needed,
+    power_to_decide,
+    power_to_equate,
+    prediction_interval,
+    smallest_effect,
+    student_interval,
+)
 from tutorial_lib.lab.phantoms import cell_phantoms, instance_boxes, phantoms
 from tutorial_lib.lab.runtime import seed_everything
 from tutorial_lib.lab.splits import split_rows
@@ -36,6 +46,17 @@ def trained(epochs, patience):
 
 CALLS = {
     "bootstrap_interval": (bootstrap_interval, dict(differences=[1.0, 2.0, 4.0], level=0.5)),
+    "student_interval": (student_interval, dict(differences=[1.0, 2.0, 4.0], level=0.5)),
+    "prediction_interval": (prediction_interval, dict(differences=[1.0, 2.0, 4.0], pairs=3, level=0.5)),
+    "p_value": (p_value, dict(differences=[1.0, 2.0, 4.0], at=0.5)),
+    "power_to_decide": (power_to_decide, dict(effect=0.5, spread=2.0, pairs=8, level=0.5)),
+    "power_to_equate": (power_to_equate, dict(effect=0.5, spread=2.0, pairs=8, margin=1.0, level=0.5)),
+    "smallest_effect": (smallest_effect, dict(spread=2.0, pairs=8, level=0.5, power=0.75)),
+    "pairs_needed": (
+        lambda **given: pairs_needed(margin=None, **given),
+        dict(effect=0.5, spread=2.0, level=0.5, power=0.75),
+    ),
+    "holm": (holm, dict(values=[0.25, 0.5, 0.0], level=0.5)),
     "reliability": (lambda bins: reliability(P, Y, bins=bins), dict(bins=4)),
     "calibration_error": (lambda bins: calibration_error(P, Y, bins=bins), dict(bins=4)),
     "clinical_notes": (clinical_notes, dict(n=4, dirt=0.5, seed=3)),

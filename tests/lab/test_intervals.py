@@ -170,5 +170,5 @@ def test_bad_input_is_a_clear_error(interval, differences, level, message):
 
 
 def test_no_pairs_to_come_is_a_clear_error():
-    with pytest.raises(ValueError, match="pairs must be at least 1"):
+    with pytest.raises(ValueError, match="pairs must be a whole number of at least 1"):
         prediction_interval(DIFFERENCES, 0, level=0.9)

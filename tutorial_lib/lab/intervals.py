@@ -5,7 +5,7 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
-from .._arguments import Numbers, array, number
+from .._arguments import Numbers, array, number, whole
 
 POWER = 0.8
 _EXACT_UP_TO = 8  # 6,435 distinct resamples of eight pairs; beyond that, draw
@@ -62,7 +62,7 @@ def student_interval(differences: Numbers, *, level: float) -> tuple[float, floa
     """
     from scipy import stats  # here: whoever reads only signs and tables needs no SciPy
 
-    differences, level = _differences(differences), number(level, "level", above=0, below=1)
+    differences, level = _differences(differences, level)
     n = differences.size
     half = stats.t.ppf((1 + level) / 2, n - 1) * differences.std(ddof=1) / math.sqrt(n)
     return float(differences.mean() - half), float(differences.mean() + half)
@@ -99,7 +99,7 @@ def bootstrap_interval(differences: Numbers, *, level: float = 0.95) -> tuple[fl
     """
     from scipy import stats  # here: whoever reads only signs and tables needs no SciPy
 
-    differences, level = _differences(differences), number(level, "level", above=0, below=1)
+    differences, level = _differences(differences, level)
     n = differences.size
     tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + level) / 2, n - 1))
     if n <= _EXACT_UP_TO:
@@ -139,9 +139,7 @@ def prediction_interval(differences: Numbers, pairs: int, *, level: float) -> tu
     """
     from scipy import stats  # here: whoever reads only signs and tables needs no SciPy
 
-    differences, level = _differences(differences), number(level, "level", above=0, below=1)
-    if pairs < 1:
-        raise ValueError(f"pairs must be at least 1, got {pairs}")
+    (differences, level), pairs = _differences(differences, level), whole(pairs, "pairs", low=1)
     n = differences.size
     half = stats.t.ppf((1 + level) / 2, n - 1) * differences.std(ddof=1) * math.sqrt(1 / n + 1 / pairs)
     return float(differences.mean() - half), float(differences.mean() + half)
@@ -167,7 +165,7 @@ def p_value(differences: Numbers, *, at: float = 0.0) -> float:
     """
     from scipy import stats  # here: whoever reads only signs and tables needs no SciPy
 
-    differences = _differences(differences)
+    (differences, _), at = _differences(differences, 0.5), number(at, "at", finite=True)
     n, spread = differences.size, differences.std(ddof=1)
     away = differences.mean() - at
     if spread == 0:
@@ -195,6 +193,7 @@ def power_to_decide(effect: float, spread: float, pairs: int, *, level: float) -
     """
     from scipy import stats  # here: whoever reads only signs and tables needs no SciPy
 
+    effect, spread, pairs, level = _design(effect, spread, pairs, level)
     shift, critical = effect / spread * math.sqrt(pairs), stats.t.ppf((1 + level) / 2, pairs - 1)
     return _above(critical, pairs, shift) + _above(critical, pairs, -shift)
 
@@ -218,9 +217,20 @@ def power_to_equate(effect: float, spread: float, pairs: int, *, margin: float, 
     """
     from scipy import stats  # here: whoever reads only signs and tables needs no SciPy
 
+    effect, spread, pairs, level = _design(effect, spread, pairs, level)
+    margin = number(margin, "margin", above=0, finite=True)
     critical = stats.t.ppf((1 + level) / 2, pairs - 1)
     room = (margin - effect, margin + effect)
     return max(0.0, 1 - sum(1 - _above(critical, pairs, one / spread * math.sqrt(pairs)) for one in room))
+
+
+def _design(effect: float, spread: float, pairs: int, level: float) -> tuple[float, float, int, float]:
+    return (
+        number(effect, "effect", finite=True),
+        number(spread, "spread", above=0, finite=True),
+        whole(pairs, "pairs", low=2),
+        number(level, "level", above=0, below=1),
+    )
 
 
 def _above(critical: float, pairs: int, shift: float) -> float:
@@ -249,6 +259,8 @@ def smallest_effect(spread: float, pairs: int, *, level: float, power: float = P
     """
     from scipy import optimize  # here: whoever reads only signs and tables needs no SciPy
 
+    spread, pairs = number(spread, "spread", low=0, finite=True), whole(pairs, "pairs", low=2)
+    level, power = number(level, "level", above=0, below=1), number(power, "power", above=0, below=1)
     if spread == 0:
         return 0.0
 
@@ -279,6 +291,9 @@ def pairs_needed(
     >>> pairs_needed(0.5, 1.0, margin=None, level=0.95)
     34
     """
+    effect, spread = number(effect, "effect", finite=True), number(spread, "spread", low=0, finite=True)
+    level, power = number(level, "level", above=0, below=1), number(power, "power", above=0, below=1)
+    margin = None if margin is None else number(margin, "margin", above=0, finite=True)
     if spread == 0:
         return 2 if effect != 0 or margin else None
 
@@ -317,7 +332,9 @@ def holm(values: Numbers, *, level: float) -> list[bool]:
     >>> holm([0.004, 0.2, 0.03], level=0.95)
     [True, False, False]
     """
-    values = as_double(values, "values")
+    values, level = as_double(values, "values"), number(level, "level", above=0, below=1)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"values must be p-values, each in [0, 1], got {values.tolist()}")
     answers, order = [False] * len(values), np.argsort(values, kind="stable")
     for rank, place in enumerate(order):
         if not values[place] < (1 - level) / (len(values) - rank):
@@ -326,13 +343,13 @@ def holm(values: Numbers, *, level: float) -> list[bool]:
     return answers
 
 
-def _differences(differences: Numbers) -> np.ndarray:
-    differences = as_double(differences, "differences")
+def _differences(differences: Numbers, level: float) -> tuple[np.ndarray, float]:
+    differences, level = as_double(differences, "differences"), number(level, "level", above=0, below=1)
     if differences.ndim != 1 or differences.size < 2:
         raise ValueError(f"differences must be at least two paired differences, got shape {differences.shape}")
     if not np.isfinite(differences).all():
         raise ValueError(f"differences must be finite, got {differences.tolist()}")
-    return differences
+    return differences, level
 
 
 def as_double(values, name: str) -> np.ndarray:
