@@ -76,12 +76,16 @@ def claims_picture(measured: dict) -> bytes:
                 axes.axhspan(y, y + height, color="#f3f4f6", linewidth=0)
             _row(axes, chapter, y + height / 2, colors)
             y += height
+        legend = (
+            "Dot: the mean paired difference over seeds; bar: its interval; line: no effect. "
+            "Right of the line is for the claim. Each row has its own scale."
+        )
+        if any(claim.get("live") for claim in claims):
+            legend += "\nSmall rings: this run's fresh seeds, held against the stored evidence of many."
         axes.text(
             1.2,
             y + 0.75,
-            "Dot: the mean paired difference over seeds; bar: its interval; line: no effect. "
-            "Right of the line is for the claim. Each row has its own scale.\n"
-            "Small rings: this run's fresh seeds, held against the stored evidence of many.",
+            legend,
             fontsize=7.2,
             color="#444444",
             va="top",
