@@ -10,14 +10,8 @@ import numpy as np
 from .claims import SURE, VERDICTS, Claim, tell
 from .intervals import holm
 from .lines import fold
-from .plots import COLORS
+from .plots import VERDICT_COLORS
 
-VERDICT_COLORS = {
-    "supported": COLORS["blue"],
-    "refuted": COLORS["vermillion"],
-    "no difference": COLORS["black"],
-    "open": "#767676",
-}
 _WIDTH = 44  # characters to a line of a statement
 _REACH = 8.0  # margins; what lies farther out is drawn at the edge, as an arrow
 

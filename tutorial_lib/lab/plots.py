@@ -15,6 +15,13 @@ COLORS = {
     "vermillion": "#D55E00",
     "purple": "#CC79A7",
 }
+#: Of a verdict, in every picture: strips and forests in chapters, the README's picture.
+VERDICT_COLORS = {
+    "supported": COLORS["green"],
+    "refuted": COLORS["vermillion"],
+    "open": "#666666",
+    "no difference": COLORS["black"],
+}
 PALETTE = [COLORS[name] for name in ("blue", "vermillion", "green", "purple", "orange", "sky", "black")]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 LINES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))]
@@ -68,7 +75,7 @@ def method_style(methods: list[str]) -> dict[str, dict]:
 
 def claim_strip(result, differences: np.ndarray) -> None:
     """Draw a claim: each pair's difference as a dot, the mean and its interval, and the line of no effect."""
-    color = {"supported": COLORS["green"], "refuted": COLORS["vermillion"], "open": "#666666"}[result.verdict]
+    color = VERDICT_COLORS[result.verdict]
     figure, ax = plt.subplots(figsize=(6.0, 1.25))
     ax.axvline(0, color="black", linewidth=1)
     # A fixed fan instead of random jitter: the same scores give the same picture.

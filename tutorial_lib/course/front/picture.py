@@ -47,14 +47,9 @@ def claims_picture(measured: dict) -> bytes:
     from matplotlib.figure import Figure
     from PIL import Image, PngImagePlugin
 
-    from tutorial_lib.lab.plots import COLORS, set_style
+    from tutorial_lib.lab.plots import VERDICT_COLORS as colors
+    from tutorial_lib.lab.plots import set_style
 
-    colors = {
-        "supported": COLORS["green"],
-        "refuted": COLORS["vermillion"],
-        "open": "#555555",
-        "no difference": COLORS["black"],
-    }
     chapters = [chapter for chapter in measured["chapters"] if chapter["claims"]]
     heights = [_height(chapter) for chapter in chapters]
     inches = 0.165
