@@ -4,6 +4,7 @@
 
     [06_dtc_phantoms]                                 # results/06_dtc_phantoms.json
     chapter = "06"
+    experiment = "results"                            # where the chapter has several: the variable that the cell assigns
     parameters = { FAST = false }
     runs = [ { methods = ["DTC", "Dice only"], seeds = "0-39" } ]
 
@@ -47,6 +48,7 @@ class Plan:
         wanted: (method, seed), in the order in which they are worth having: seeds outermost within each entry.
         path: of the file.
         cells: the hash of the chapter's experiment as it is now.
+        experiment: the variable that the experiment's cell assigns; ``None``: the chapter's own.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Plan:
     wanted: tuple[tuple[str, int], ...]
     path: Path
     cells: str
+    experiment: str | None = None
 
 
 @dataclass
@@ -177,8 +180,9 @@ def _plan(path: Path, name: str, entry: Any, notebooks: Path) -> Plan:
         except argparse.ArgumentTypeError as error:
             raise CourseError(f"{path}, [{name}]: {error}") from None
         wanted |= dict.fromkeys((str(method), seed) for seed in seeds for method in methods)
-    program = read_program(chapter, entry.get("experiment"))
-    return Plan(name, chapter, parameters, tuple(wanted), path.with_name(f"{name}.json"), program.meaning())
+    experiment = need({"experiment": ""} | entry, "experiment", str, '"results"') or None
+    cells = read_program(chapter, experiment).meaning()
+    return Plan(name, chapter, parameters, tuple(wanted), path.with_name(f"{name}.json"), cells, experiment)
 
 
 def look(plan: Plan) -> State:
@@ -242,7 +246,7 @@ def make(state: State, options, notebooks: Path) -> int:
             parameter=[[name, str(value)] for name, value in state.plan.parameters.items()],
             seeds=seeds,
             methods=",".join(f'"{method}"' if "," in method else method for method in together),
-            experiment=None,
+            experiment=state.plan.experiment,
             scheduler=options.scheduler,
             workers=options.workers,
             timeout=options.timeout,
