@@ -1,5 +1,6 @@
 """Evidence and live checks: an experiment's hash, the command that makes what is missing, what a run makes of it."""
 
+import argparse
 import json
 import os
 
@@ -10,6 +11,7 @@ from tutorial_lib.course.catalogue import CourseError, read_chapter
 from tutorial_lib.course.machine import PLAIN, THREADS, kernel_environment
 from tutorial_lib.course.run.worker import agreement
 from tutorial_lib.course.sweep.evidence import look, read_plans
+from tutorial_lib.course.sweep.grid import Sweep
 from tutorial_lib.course.sweep.program import read_program
 
 PARAMETERS = "FAST = True\nSEED = 0\nK = 2"
@@ -120,6 +122,35 @@ def test_what_is_missing_is_made_once_and_what_is_stale_again(course):
     planned(course, run=RUN.replace("3, 4", "5, 4"))
     stale = course.tutorial("evidence", "--check")
     assert stale.returncode == 1 and "has changed since the file was made" in stale.stdout and "8 to do" in stale.stdout
+
+
+def test_storing_evidence_changes_no_run_that_is_under_way(course):
+    quoting = 'from tutorial_lib.lab import load_evidence\nNAME = "01_made"'
+    chapter = read_chapter(course.chapter("01_a", IMPORTS, RUN, EXPERIMENT, quoting))
+    assert "01_made" in chapter.text
+    (course.root / "results").mkdir(exist_ok=True)
+
+    def base():
+        options = argparse.Namespace(notebooks=chapter.path.parent, chapter="01", parameter=[], experiment=None, out=None)
+        return list(Sweep(options).sets)
+
+    before = base()
+    (course.root / "results" / "01_made.json").write_text("{}")
+    assert base() == before
+
+
+def test_the_evidence_of_a_named_experiment_is_that_experiments(course):
+    second = RUN.replace("def run", "def other").replace('"score": floor', '"second": 7 + floor')
+    again = 'more = compare(other, ["a", "bb"], range(SEED + 200, SEED + 201))'
+    course.chapter("01_a", IMPORTS, RUN, EXPERIMENT, second, again, parameters=PARAMETERS)
+    (course.root / "results").mkdir(exist_ok=True)
+    plan = '[01_made]\nchapter = "01"\nexperiment = "more"\nruns = [ { methods = ["bb"], seeds = "0" } ]'
+    (course.root / "results" / "evidence.toml").write_text(plan)
+    made = course.tutorial("evidence", "01", "--workers", "1")
+    assert made.returncode == 0, made.stdout + made.stderr
+    [row] = json.loads((course.root / "results" / "01_made.json").read_text())["rows"]
+    assert row["method"] == "bb" and row["second"] == 10 and "score" not in row
+    assert course.tutorial("evidence", "--check").returncode == 0
 
 
 def test_rows_of_another_sweep_are_taken_if_it_ran_the_same_cells(course):

@@ -144,7 +144,7 @@ def test_a_chapter_is_closed_with_its_records_a_sentence_on_chance_and_one_figur
     assert (record["agrees"], record["corrected"], record["level"]) == (False, "supported", 0.99)
     assert len(record["live"]) == 3 and len(record["expected"]) == 2
     assert "color" in shown[0]["text/html"] and "text/html" not in shown[1]
-    assert "chance alone would call 0.02 of 2" in " ".join(capsys.readouterr().out.split())
+    assert "chance alone would call about 0.02 of these 2 claims" in " ".join(capsys.readouterr().out.split())
     assert len(plt.get_fignums()) <= 1
     plt.close("all")
     figure = forest(claims, show=False)

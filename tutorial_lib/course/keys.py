@@ -47,15 +47,20 @@ def chapter_key(chapter: Chapter, parameters: dict[str, Any], versions: dict, de
         "source": source_hash(PACKAGE),
         "versions": versions,
         "device": {key: value for key, value in device.items() if key != "cores"},
-        "data": quoted_results(chapter) if effective.get("DATA", "builtin") == "builtin" else prepared_data(),
+        "data": quoted_results(chapter, chapter.text) if effective.get("DATA", "builtin") == "builtin" else prepared_data(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 
 
-def quoted_results(chapter: Chapter) -> list:
-    """Return name and hash of every stored result that a chapter names."""
+def quoted_results(chapter: Chapter, text: str) -> list:
+    """Return name and hash of every stored result that a text names.
+
+    Args:
+        chapter: the notebook; ``results/`` lies beside its folder.
+        text: the chapter's, or that of some of its cells.
+    """
     files = sorted((chapter.path.resolve().parent.parent / "results").glob("*.json"))
-    return [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in files if path.stem in chapter.text]
+    return [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in files if path.stem in text]
 
 
 def prepared_data() -> list:

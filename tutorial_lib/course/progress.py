@@ -252,12 +252,9 @@ def chance(claims: list[dict]) -> str:
     >>> chance([{"level": 0.99}] * 80 + [{}] * 4)
     'If no method differed from another, chance alone would call about 1 of these 84 claims supported or refuted.'
     """
-    expected = sum(1 - (claim.get("level") or 0.95) for claim in claims)
-    number = f"{expected:.1f}" if expected < 0.95 else f"{expected:.0f}"
-    return (
-        f"If no method differed from another, chance alone would call about {number} of these {len(claims)} claims "
-        "supported or refuted."
-    )
+    from tutorial_lib.lab.claims import LEVEL, by_chance
+
+    return by_chance([claim.get("level") or LEVEL for claim in claims])
 
 
 def _on_the_clock(summary: dict) -> str:

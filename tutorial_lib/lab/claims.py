@@ -1,6 +1,7 @@
 """Claims: a sentence and a margin fixed before the run, paired scores, an interval, a verdict, and a live check."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -284,6 +285,23 @@ def claim(
     if show:
         _show(result, differences)
     return result
+
+
+def by_chance(levels: Sequence[float]) -> str:
+    """Return one sentence: how many of so many verdicts chance alone would decide.
+
+    Args:
+        levels: the confidence level of each claim's interval.
+
+    >>> by_chance([0.99] * 80 + [0.95] * 4)
+    'If no method differed from another, chance alone would call about 1 of these 84 claims supported or refuted.'
+    """
+    expected = sum(1 - level for level in levels)
+    number = f"{expected:.1g}" if expected < 0.95 else f"{expected:.0f}"
+    return (
+        f"If no method differed from another, chance alone would call about {number} of these {len(levels)} claims "
+        "supported or refuted."
+    )
 
 
 def _paired(ours, baseline) -> np.ndarray:

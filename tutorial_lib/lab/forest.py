@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .claims import SURE, VERDICTS, Claim, tell
+from .claims import SURE, VERDICTS, Claim, by_chance, tell
 from .intervals import holm
 from .lines import fold
 from .plots import VERDICT_COLORS
@@ -45,19 +45,16 @@ def verdicts(claims: Sequence[Claim], *, show: bool = True) -> list[Claim]:
     if show:
         for one in claims:
             tell(one)
-        print(fold(_chance(claims)))
+        print(fold(_summary(claims)))
         forest(claims)
     return claims
 
 
-def _chance(claims: Sequence[Claim]) -> str:
+def _summary(claims: Sequence[Claim]) -> str:
     number = len(claims)
     decided = sum(one.verdict != "open" for one in claims)
     changed = sum(one.corrected != one.verdict for one in claims)
-    text = (
-        f"{decided} of {number} claims decided. If no method differed from another, chance alone would call "
-        f"{number * (1 - SURE):.2g} of {number} supported or refuted."
-    )
+    text = f"{decided} of {number} claims decided. {by_chance([SURE] * number)}"
     return text + (f" Holm's correction opens {changed}." if changed else " Holm's correction changes none.")
 
 

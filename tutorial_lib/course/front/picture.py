@@ -24,15 +24,15 @@ def picture_key(measured: dict) -> str:
 
 
 def chosen_claim(claims: list[dict]) -> dict | None:
-    """Return the claim that stands for a chapter: the first decided one, else the first.
+    """Return the claim that stands for a chapter: the first, which is its question, however it came out.
 
     Args:
         claims: in the chapter's order.
 
-    >>> chosen_claim([{"verdict": "open"}, {"verdict": "refuted"}, {"verdict": "supported"}])
-    {'verdict': 'refuted'}
+    >>> chosen_claim([{"verdict": "open"}, {"verdict": "supported"}])
+    {'verdict': 'open'}
     """
-    return next((claim for claim in claims if claim["verdict"] != "open"), claims[0] if claims else None)
+    return claims[0] if claims else None
 
 
 def claims_picture(measured: dict) -> bytes:
@@ -75,8 +75,10 @@ def claims_picture(measured: dict) -> bytes:
             "Dot: the mean paired difference over seeds; bar: its interval; line: no effect. "
             "Right of the line is for the claim. Each row has its own scale."
         )
+        if any(claim.get("margin") for claim in claims):
+            legend += "\nGrey band: differences too small to matter (the margin)."
         if any(claim.get("live") for claim in claims):
-            legend += "\nSmall rings: this run's fresh seeds, held against the stored evidence of many."
+            legend += " Small rings: this run's fresh seeds, held against the stored evidence of many."
         axes.text(
             1.2,
             y + 0.75,
@@ -121,7 +123,7 @@ def _head(axes, claims: list[dict], colors: dict[str, str], top: float) -> None:
         )
         x += 7.5 + 1.1 * len(verdict)
     for x, text in (
-        (1.2, "chapter, and its first decided claim"),
+        (1.2, "chapter, and its main claim"),
         (48.2, "effect, interval"),
         (64.8, "verdict"),
         (76.3, "all its claims"),
@@ -166,11 +168,15 @@ def _row(axes, chapter: dict, y: float, colors: dict[str, str]) -> None:
 
 def _strip(axes, claim: dict, y: float, color: str) -> None:
     low, effect, high = (claim[key] for key in ("low", "effect", "high"))
+    margin = claim.get("margin") or 0.0
+    # Zero stands in the middle of every strip: sides can be compared, lengths cannot.
+    scale = 7.2 / (max(abs(value) for value in (low, effect, high, margin) if value is not None) or 1)
+    if margin:
+        band = dict(facecolor="#d5d9df", edgecolor="none", zorder=0.5)
+        axes.fill_between([56.2 - scale * margin, 56.2 + scale * margin], y - 1.15, y + 0.75, **band)
     axes.plot([56.2, 56.2], [y - 1.15, y + 0.75], color="#888888", linewidth=0.8)
     if None in (low, effect, high):
         return
-    # Zero stands in the middle of every strip: sides can be compared, lengths cannot.
-    scale = 7.2 / (max(abs(low), abs(effect), abs(high)) or 1)
     axes.plot(
         [56.2 + scale * low, 56.2 + scale * high],
         [y - 0.55, y - 0.55],

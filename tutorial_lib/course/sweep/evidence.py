@@ -255,8 +255,7 @@ def make(state: State, options, notebooks: Path) -> int:
             retry_failed=True,
         )
         status = sweep(order)
-        folder = Sweep(order).out
-        if take(state, folder):
+        if take(state, Sweep(order).out):
             write(state)
         if status:
             return status

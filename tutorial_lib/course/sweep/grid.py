@@ -213,7 +213,9 @@ class Sweep:
             self.asked[name] = split_values(text)
         own = {name: values for name, values in self.asked.items() if name in self.chapter.parameters}
         self.source = source_hash(PACKAGE)
-        self.common = [self.program.key(), self.source, quoted_results(self.chapter)]
+        # Only what the experiment's own cells quote: evidence that is stored while a sweep is under way changes no key.
+        quoted = quoted_results(self.chapter, "\n".join(self.program.sources))
+        self.common = [self.program.key(), self.source, quoted]
         sets = [
             dict(zip(own, values))
             for values in itertools.product(
