@@ -131,7 +131,8 @@ def test_storing_evidence_changes_no_run_that_is_under_way(course):
     (course.root / "results").mkdir(exist_ok=True)
 
     def base():
-        options = argparse.Namespace(notebooks=chapter.path.parent, chapter="01", parameter=[], experiment=None, out=None)
+        asked = dict(notebooks=chapter.path.parent, chapter="01", parameter=[], experiment=None, out=None)
+        options = argparse.Namespace(**asked)
         return list(Sweep(options).sets)
 
     before = base()

@@ -47,7 +47,9 @@ def chapter_key(chapter: Chapter, parameters: dict[str, Any], versions: dict, de
         "source": source_hash(PACKAGE),
         "versions": versions,
         "device": {key: value for key, value in device.items() if key != "cores"},
-        "data": quoted_results(chapter, chapter.text) if effective.get("DATA", "builtin") == "builtin" else prepared_data(),
+        "data": prepared_data()
+        if effective.get("DATA", "builtin") != "builtin"
+        else quoted_results(chapter, chapter.text),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 

@@ -4,7 +4,7 @@
 
     [06_dtc_phantoms]                                 # results/06_dtc_phantoms.json
     chapter = "06"
-    experiment = "results"                            # where the chapter has several: the variable that the cell assigns
+    experiment = "results"                            # of a chapter with several: what the cell assigns
     parameters = { FAST = false }
     runs = [ { methods = ["DTC", "Dice only"], seeds = "0-39" } ]
 
