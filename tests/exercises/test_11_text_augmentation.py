@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conftest import cell_source, exercise_answers
 
 from tutorial_lib.augment import TfIdf, protect, random_deletion, random_swap
@@ -224,3 +225,43 @@ def test_the_four_functions_really_have_those_faults():
     ]  # fmt: skip
     assert len({lines[0] for lines in printed}) == 1  # C: the same in every process
     assert len({lines[1] for lines in printed}) > 1  # D: not
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ({"swap"}, "not all yet"),
+        ({"swap", "AEDA"}, "a vector of its own"),
+        ({"swap", "sentence shuffle", "EDA"}, "one of its four"),
+        (["swap", "sentence shuffle", "crossover"], "another text"),
+        ({"swaps"}, "one of: synonyms"),
+        ("swap", "a set of names"),
+        (set(), "not all yet"),
+    ],
+)
+def test_blind_to_order_hints(wrong, hint):
+    result = check("text.blind_to_order", wrong, show=False)
+    assert result.status == "wrong" and hint in result.message, result.message
+
+
+@pytest.fixture(scope="module")
+def small_experiment():
+    """The chapter's experiment on forty notes and five steps, in a net without filters."""
+    scope = {"DATA": "builtin", "device": torch.device("cpu")}
+    exec(cell_source(f"notebooks/{NAME}", "import importlib.util").split("set_style()")[0], scope)
+    for start in ("def word_vectors", "LANGUAGE =", "class Reader", "def aeda", "def loss_of", "def train", "CHANGES ="):
+        exec(cell_source(f"notebooks/{NAME}", start).split("\n\n\nif not FAST")[0], scope)
+    scope |= {"SIZE": 40, "STEPS": 5}
+    filters = scope["Reader"].encode
+    scope["Reader"].encode = lambda net, *some: filters(net, *some) * (torch.arange(32) < 16)
+    return scope
+
+
+def test_what_only_moves_words_trains_the_net_of_plain_training(small_experiment):
+    setting = small_experiment["DRAWS"][0]
+    scores = {}
+    for method in small_experiment["CHANGES"]:
+        scores[method] = small_experiment["train"](method, 3, **setting)["AP"]
+    plain = small_experiment["train"]("plain", 3, **setting)["AP"]
+    same = {method for method, score in scores.items() if score == pytest.approx(plain, abs=1e-9)}
+    assert same == exercise_answers(f"notebooks/solutions/{NAME}")["text.blind_to_order"]

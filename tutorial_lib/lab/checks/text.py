@@ -120,6 +120,43 @@ def find_the_bug(answer) -> None:
     match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="function")
 
 
+def blind_to_order(answer) -> None:
+    """Predict: which changes leave a net that sums its words exactly as plain training leaves it."""
+    require(
+        isinstance(answer, set | frozenset | list | tuple) and all(isinstance(name, str) for name in answer),
+        given=repr(answer),
+        hint='a set of names of methods, such as {"EDA", "crossover"}',
+    )
+    for name in sorted(answer):
+        require(name in _CHANGES, given=repr(name), hint=f"one of: {', '.join(_CHANGES)}")
+    for name, hint in _CHANGES.items():
+        if hint and name in answer:
+            require(False, given=repr(name), hint=hint)
+    require(len(set(answer)) == 2, given=repr(answer), hint="not all yet: which changes only move words about?")
+
+
+_OTHER_WORDS = "it puts another word in a word's place, and that has another vector"
+_CHANGES = {  # what a sum of word vectors notices; nothing: None
+    "synonyms": _OTHER_WORDS,
+    "embeddings": _OTHER_WORDS,
+    "tf-idf": _OTHER_WORDS,
+    "spelling": _OTHER_WORDS,
+    "keyboard": _OTHER_WORDS,
+    "unigram noise": _OTHER_WORDS,
+    "blank noise": _OTHER_WORDS,
+    "insertion": "the words stay, but one more comes: the sum changes",
+    "swap": None,
+    "deletion": "a word less: the sum changes",
+    "sentence shuffle": None,
+    "crossover": "half of the words are another text's",
+    "EDA": "only one of its four operations moves words; the other three change them",
+    "EDA, protected": "only one of its four operations moves words; the other three change them",
+    "AEDA": "a punctuation mark is a token with a vector of its own: the sum changes",
+    "wordMixup": "it blends two texts, and their labels",
+    "sentMixup": "it blends two texts, and their labels",
+}
+
+
 def _is_part(part: list, whole: list) -> bool:
     rest = iter(whole)
     return all(word in rest for word in part)
