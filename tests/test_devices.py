@@ -27,6 +27,7 @@ import tutorial_lib.lab
 from tutorial_lib import _arguments, adversarial, augment, consistency, level_sets, losses, metrics, networks, roi
 from tutorial_lib import boxes as box_module
 from tutorial_lib import mixup as mixing
+from tutorial_lib.average_precision import Detections, Truths, average_precision
 from tutorial_lib.lab import calibration, claims, datasets, exercises, training
 
 # Tolerances for float32 on a GPU: (relative, absolute). TF32 is off; with it matrix products keep 10 bits of 23.
@@ -55,6 +56,10 @@ NO_TENSORS = {
     "text": STRINGS,
     **{f"augment.{name}": STRINGS for name in augment.__all__},
     "adversarial.AdversarialStep": RESULT,
+    "average_precision.AveragePrecision": RESULT,
+    "average_precision.Detections": "what average_precision is handed",
+    "average_precision.Truths": "what average_precision is handed",
+    "boxes.Sample": RESULT,
     "consistency.DTCLoss": RESULT,
     "consistency.DTCWeights": NUMBERS,
     "consistency.MeanTeacherLoss": RESULT,
@@ -486,6 +491,21 @@ def _(on):
         box_module.keep_boxes(boxes, min_size=3.0),
         box_module.make_anchors((3, 4), stride=8, sizes=[8, 16], device=on.device),
     ]
+
+
+@row("boxes.match_boxes", "boxes.sample_matches", tolerance=EXACT)
+def _(on):
+    iou = box_module.box_iou(on(some_boxes(7)), on(some_boxes(300)))
+    matches = box_module.match_boxes(iou)
+    popular = box_module.match_boxes(iou, rule="torchvision")
+    return [matches, popular, *box_module.sample_matches(matches, count=32, generator=seeded())]
+
+
+@row("average_precision.average_precision", tolerance=EXACT)  # NumPy, on the CPU
+def _(on):
+    found = Detections(on(some_boxes(60)), on(uniform(60)), on(whole(3, 60)))
+    answer = average_precision([found], [Truths(on(some_boxes(60)), on(whole(3, 60, seed=1)))], iou=[0.05, 0.1])
+    return [answer.ap, answer.recall, list(answer.per_class.values())]
 
 
 # --- adversarial training -------------------------------------------------------------------------------------------
