@@ -166,6 +166,7 @@ def make_anchors(
     sizes: check.Numbers,
     ratios: check.Numbers = (0.5, 1.0, 2.0),
     offset: float = 0.5,
+    rounded: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
@@ -180,8 +181,9 @@ def make_anchors(
         stride: pixels of the image between two cells.
         sizes: square roots of the areas, in pixels.
         ratios: height over width.
-        offset: 0.5 puts anchors on the middle of a cell; torchvision's generator puts them on its corner, 0, and
-            rounds them to whole pixels.
+        offset: 0.5 puts anchors on the middle of a cell; torchvision's generator puts them on its corner, 0.
+        rounded: round the distances from the centre to whole pixels, halves to even, as torchvision's generator does:
+            an anchor of size 5 becomes 4 wide.
         device: of the answer.
         dtype: of the answer.
 
@@ -205,6 +207,7 @@ def make_anchors(
     high = [size * math.sqrt(ratio) for size in sizes for ratio in ratios]
     # On the CPU first: every device gets the same numbers, also one without float64.
     half = torch.tensor([wide, high], dtype=torch.float64, device="cpu").T / 2  # (anchors a cell, 2)
+    half = half.round() if rounded else half
     y = (torch.arange(rows, dtype=torch.float64, device="cpu") + offset) * stride
     x = (torch.arange(columns, dtype=torch.float64, device="cpu") + offset) * stride
     centre = torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)), -1)[:, :, None]  # (H, W, 1, 2)
