@@ -232,7 +232,7 @@ def test_the_examples_run(number, names, one_thread):
 
 
 def test_every_example_is_run():
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
 
 
 # --- a run that may be quoted, and runs that may not ---
