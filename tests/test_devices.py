@@ -950,7 +950,8 @@ def test_no_function_needs_float64_on_the_device(name, one_thread, monkeypatch):
         pytest.skip("asks for float64 itself")
     """Apple's GPUs have none. (What asks for the widest type of a device knows that one by its name, "mps".)"""
     widest = lambda device: torch.float64 if device.type == "cpu" else torch.float32  # noqa: E731
-    monkeypatch.setattr(_arguments, "double", widest)
+    for module in (_arguments, _arguments.arrays, _arguments.targets):
+        monkeypatch.setattr(module, "double", widest)
     with second_device.in_use(float64=False) as device:
         given, gradients = results(TABLE[name].run, Over(device))
     assert not any(isinstance(value, second_device.Elsewhere) and value.dtype == torch.float64 for value in given)
