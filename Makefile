@@ -14,6 +14,9 @@ course: $(STAMP)
 # worker computes on one thread: two networks on two cores, not two on each.
 test: export OMP_NUM_THREADS = 1
 test: export TUTORIAL_HEADLESS = 1
+# As the runner does: see ALLOCATOR in tutorial_lib/course/machine.py.
+test: export MALLOC_TRIM_THRESHOLD_ = 4000000000
+test: export MALLOC_MMAP_THRESHOLD_ = 1000000000
 test: lint
 	$(BIN)/python -m pytest -n logical --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest -m alone

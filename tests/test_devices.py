@@ -24,9 +24,22 @@ from torch.utils import _pytree as pytree
 
 import tutorial_lib
 import tutorial_lib.lab
-from tutorial_lib import _arguments, adversarial, augment, consistency, level_sets, losses, metrics, networks, roi
+from tutorial_lib import (
+    _arguments,
+    adversarial,
+    augment,
+    consistency,
+    detection,
+    level_sets,
+    losses,
+    metrics,
+    networks,
+    proposals,
+    roi,
+)
 from tutorial_lib import boxes as box_module
 from tutorial_lib import mixup as mixing
+from tutorial_lib.average_precision import Detections, Truths, average_precision
 from tutorial_lib.lab import calibration, claims, datasets, exercises, training
 
 # Tolerances for float32 on a GPU: (relative, absolute). TF32 is off; with it matrix products keep 10 bits of 23.
@@ -55,6 +68,14 @@ NO_TENSORS = {
     "text": STRINGS,
     **{f"augment.{name}": STRINGS for name in augment.__all__},
     "adversarial.AdversarialStep": RESULT,
+    "average_precision.AveragePrecision": RESULT,
+    "average_precision.Detections": "what average_precision is handed",
+    "average_precision.Truths": "what average_precision is handed",
+    "boxes.Sample": RESULT,
+    "detection.DetectionLoss": RESULT,
+    "networks.pretrained_efficientnet_lite": "reads a file, on the CPU",
+    "proposals.Proposals": RESULT,
+    "proposals.RegionLoss": RESULT,
     "consistency.DTCLoss": RESULT,
     "consistency.DTCWeights": NUMBERS,
     "consistency.MeanTeacherLoss": RESULT,
@@ -66,6 +87,7 @@ NO_TENSORS = {
     "mixup.Mixed": RESULT,
     "mixup.Mixing": "what manifold_mixup and flow_mixup yield",
     "networks.DualOutput": RESULT,
+    "networks.MapOutput": RESULT,
     "lab.calibration.Reliability": RESULT,
     "lab.training.Batches": "what batches returns",
     "lab.training.History": "holds Python's numbers",
@@ -488,6 +510,108 @@ def _(on):
     ]
 
 
+@row("boxes.match_boxes", "boxes.sample_matches", tolerance=EXACT)
+def _(on):
+    iou = box_module.box_iou(on(some_boxes(7)), on(some_boxes(300)))
+    matches = box_module.match_boxes(iou)
+    popular = box_module.match_boxes(iou, rule="torchvision")
+    return [matches, popular, *box_module.sample_matches(matches, count=32, generator=seeded())]
+
+
+@row("average_precision.average_precision", tolerance=EXACT)  # NumPy, on the CPU
+def _(on):
+    found = Detections(on(some_boxes(60)), on(uniform(60)), on(whole(3, 60)))
+    answer = average_precision([found], [Truths(on(some_boxes(60)), on(whole(3, 60, seed=1)))], iou=[0.05, 0.1])
+    return [answer.ap, answer.recall, list(answer.per_class.values())]
+
+
+class Backbone(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fine, self.coarse = nn.Conv2d(3, 6, 4, stride=4), nn.Conv2d(6, 8, 2, stride=2)
+        self.pyramid = detection.FeaturePyramid([6, 8], 6)
+
+    def forward(self, images):
+        fine = self.fine(images).relu()
+        return self.pyramid([fine, self.coarse(fine).relu()])
+
+
+def detector(kind):
+    torch.manual_seed(0)
+    head = detection.BoxHead(6, 2, size=3, hidden=8, canonical=(16, 4))
+    if kind is detection.RCNN:
+        return kind(nn.Conv2d(3, 6, 4, stride=4), head, crop=16, context=2)
+    if kind is detection.FastRCNN:
+        return kind(Backbone(), head, strides=[4, 8, 16], multiple=16)
+    parts = [Backbone(), proposals.RegionProposals(6, sizes=[[8], [16], [32]], after=9), head]
+    if kind is detection.MaskRCNN:
+        parts.append(detection.MaskHead(6, 2, size=3, hidden=[4], canonical=(16, 4)))
+    return kind(*parts, strides=[4, 8, 16], multiple=16)
+
+
+@row(
+    "detection.RCNN", "detection.FastRCNN", "detection.FasterRCNN", "detection.MaskRCNN", "detection.BoxHead",
+    "detection.MaskHead", "detection.FeaturePyramid", "detection.pool_levels", "proposals.RegionProposals",
+    tolerance=DEEP,
+)  # fmt: skip
+def _(on):
+    images = [on(uniform(3, 40, 48)), on(uniform(3, 32, 64, seed=1))]
+    objects = on(torch.tensor([[4.0, 4, 20, 28], [24, 8, 40, 30]]))
+    masks = on((uniform(2, 40, 48, seed=2) < 0.5).float())
+    truths = [
+        {"boxes": objects, "labels": on(torch.tensor([0, 1])), "masks": masks},
+        {"boxes": objects[:0], "labels": on(torch.zeros(0, dtype=torch.int64)), "masks": on(torch.zeros(0, 32, 64))},
+    ]
+    given = []
+    for kind in (detection.RCNN, detection.FastRCNN, detection.FasterRCNN, detection.MaskRCNN):
+        network = on.model(detector(kind))
+        more = ([objects + 1, objects],) if kind in (detection.RCNN, detection.FastRCNN) else ()
+        given += network.loss(images, truths, *more, generator=seeded())
+        given += [part for found in network.eval().detect(images, *more) for part in found if part is not None]
+    return given
+
+
+@row("detection.paste_masks", tolerance=EXACT)
+def _(on):
+    masks, boxes = on(uniform(4, 7, 7)), on(torch.tensor([[2.0, 3, 20, 30]]).repeat(4, 1))
+    return [detection.paste_masks(masks, boxes, (40, 24), rule=rule) for rule in ("exact", "torchvision")]
+
+
+@row("proposals.selective_search", tolerance=EXACT, home="cpu")  # scikit-image, on the CPU
+def _(on):
+    return proposals.selective_search(on(uniform(3, 12, 16)), scales=[10], min_size=3, generator=seeded())
+
+
+@row("networks.EfficientNetLite", tolerance=DEEP)
+def _(on):
+    torch.manual_seed(0)
+    return on.model(networks.EfficientNetLite(3).eval()).features(on(uniform(1, 3, 40, 48)))
+
+
+@row(
+    "networks.UNet", "networks.UNetPlusPlus", "networks.UNet3Plus", "networks.RefineNet",
+    "networks.ResidualConvUnit", "networks.MultiResolutionFusion", "networks.ChainedResidualPooling",
+    tolerance=DEEP,
+)  # fmt: skip
+def _(on):
+    torch.manual_seed(0)
+    options = dict(filters=(4, 6, 8), deep=True, norm="group")
+    nets = [kind(1, 2, **options) for kind in (networks.UNet, networks.UNetPlusPlus)]
+    nets.append(networks.UNet3Plus(1, 2, width=4, guided=True, **options).eval())
+    encoder = nn.Conv2d(1, 4, 3, stride=2, padding=1)
+    nets.append(networks.RefineNet(lambda image: [image, encoder(image)], [1, 4], 2, width=4, stages=2).eval())
+    encoder.to(on.device)
+    image = on(uniform(1, 1, 19, 24))
+    return [[out.logits, *out.side] for out in (on.model(net)(image) for net in nets)]
+
+
+@row("networks.class_guided", tolerance=CORRECT)
+def _(on):
+    logits, presence = on.leaf(noise(2, 3, 4, 4)), on(noise(2, 3, seed=1))
+    return [networks.class_guided(logits, presence, rule=rule) for rule in ("after", "published")]
+
+
 # --- adversarial training -------------------------------------------------------------------------------------------
 
 
@@ -850,7 +974,8 @@ def test_no_function_needs_float64_on_the_device(name, one_thread, monkeypatch):
         pytest.skip("asks for float64 itself")
     """Apple's GPUs have none. (What asks for the widest type of a device knows that one by its name, "mps".)"""
     widest = lambda device: torch.float64 if device.type == "cpu" else torch.float32  # noqa: E731
-    monkeypatch.setattr(_arguments, "double", widest)
+    for module in (_arguments, _arguments.arrays, _arguments.targets):
+        monkeypatch.setattr(module, "double", widest)
     with second_device.in_use(float64=False) as device:
         given, gradients = results(TABLE[name].run, Over(device))
     assert not any(isinstance(value, second_device.Elsewhere) and value.dtype == torch.float64 for value in given)

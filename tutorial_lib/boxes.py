@@ -7,6 +7,7 @@ Chapter 09 measures with :func:`box_iou`; the others are for chapter 10, the R-C
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from . import _arguments as check
 from ._kernels.suppress import suppress
 
 __all__ = [
+    "Sample",
     "batched_nms",
     "box_area",
     "box_iou",
@@ -23,7 +25,9 @@ __all__ = [
     "encode_boxes",
     "keep_boxes",
     "make_anchors",
+    "match_boxes",
     "nms",
+    "sample_matches",
 ]
 
 # --- Overlap --------------------------------------------------------------------------------------------------------
@@ -162,6 +166,7 @@ def make_anchors(
     sizes: check.Numbers,
     ratios: check.Numbers = (0.5, 1.0, 2.0),
     offset: float = 0.5,
+    rounded: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
@@ -176,8 +181,9 @@ def make_anchors(
         stride: pixels of the image between two cells.
         sizes: square roots of the areas, in pixels.
         ratios: height over width.
-        offset: 0.5 puts anchors on the middle of a cell; torchvision's generator puts them on its corner, 0, and
-            rounds them to whole pixels.
+        offset: 0.5 puts anchors on the middle of a cell; torchvision's generator puts them on its corner, 0.
+        rounded: round the distances from the centre to whole pixels, halves to even, as torchvision's generator does:
+            an anchor of size 5 becomes 4 wide.
         device: of the answer.
         dtype: of the answer.
 
@@ -201,6 +207,7 @@ def make_anchors(
     high = [size * math.sqrt(ratio) for size in sizes for ratio in ratios]
     # On the CPU first: every device gets the same numbers, also one without float64.
     half = torch.tensor([wide, high], dtype=torch.float64, device="cpu").T / 2  # (anchors a cell, 2)
+    half = half.round() if rounded else half
     y = (torch.arange(rows, dtype=torch.float64, device="cpu") + offset) * stride
     x = (torch.arange(columns, dtype=torch.float64, device="cpu") + offset) * stride
     centre = torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)), -1)[:, :, None]  # (H, W, 1, 2)
@@ -295,6 +302,139 @@ def _with_area(boxes, name: str) -> Tensor:
 
 def _type_of(*tensors: Tensor) -> torch.dtype:
     return torch.promote_types(*(tensor.dtype for tensor in tensors))
+
+
+# --- Which box learns which object ----------------------------------------------------------------------------------
+
+NOTHING, IGNORE = -1, -2
+
+
+def match_boxes(
+    iou: Tensor, *, high: float = 0.7, low: float = 0.3, keep_best: bool = True, rule: str = "corrected"
+) -> Tensor:
+    r"""For each anchor, the object that it shall learn, or *nothing*, or *ignore*.
+
+    An anchor gets the object that it overlaps most, if that IoU is at least ``high``; below ``low`` it is background;
+    in between it is left out of the loss. With ``keep_best``, every object that overlaps an anchor also keeps its best
+    one, however small the IoU, so that no object goes unlearned: the pair of highest IoU is made first; an object whose
+    best anchor is taken gets its best free one; anchors that tie with an object's best are its own too, if free.
+
+    ``rule="torchvision"`` repeats the popular code with its two faults: an anchor that is some object's best gets back
+    *its own* favourite, so that the object may be left without any; and an object that overlaps no anchor at all "ties"
+    with all of them and makes every anchor positive.
+
+    Args:
+        iou: (objects, anchors), as :func:`box_iou` of objects and anchors gives it.
+        high: from here on an anchor is positive.
+        low: below this it is background; at most ``high``.
+        keep_best: whether an object keeps its best anchor below ``high``. The region proposal network does so, the
+            second stage does not (there ``high`` and ``low`` are both 0.5).
+        rule: ``"corrected"`` or ``"torchvision"``.
+
+    Returns:
+        (anchors,) int64: an object's number, -1 for nothing, -2 for ignore. Without objects all are -1.
+
+    Raises:
+        ValueError: no (objects, anchors), a threshold outside [0, 1], low above high, an IoU that is nan or outside
+            [0, 1].
+
+    References:
+        Ren et al., Faster R-CNN, NeurIPS 2015 (arXiv:1506.01497), section 3.1.2. It is used in chapter 10.
+
+    >>> match_boxes(torch.tensor([[0.8, 0.1, 0.4], [0.0, 0.2, 0.5]])).tolist()
+    [0, -1, 1]
+    """
+    iou = check.unit(check.tensor(iou, "iou", "(objects, anchors)", kind="floating-point"), "iou")
+    high = check.number(high, "high", low=0, high=1)
+    low = check.number(low, "low", low=0, high=high)
+    rule = check.choice(rule, "rule", ("corrected", "torchvision"))
+    objects, anchors = iou.shape
+    if not objects or not anchors:
+        return torch.full((anchors,), NOTHING, dtype=torch.int64, device=iou.device)
+    best, favourite = iou.detach().max(0)  # (anchors,)
+    matches = torch.where(best >= high, favourite, torch.where(best < low, NOTHING, IGNORE))
+    if not keep_best:
+        return matches
+    if rule == "torchvision":
+        rescued = (iou == iou.max(1, keepdim=True).values).any(0)
+        return torch.where(rescued, favourite, matches)
+    return _keep_best(iou.detach(), matches)
+
+
+def _keep_best(iou: Tensor, matches: Tensor) -> Tensor:
+    """Give every object its best anchor: always the pair of highest IoU that is still free."""
+    free = torch.ones_like(matches, dtype=torch.bool)
+    top, place = iou.max(1)  # (objects,)
+    waiting = top > 0
+    kept: list[tuple[int, int]] = []
+    while bool(waiting.any()):
+        one = int(torch.where(waiting, top, -1).argmax())
+        anchor = int(place[one])
+        kept.append((one, anchor))
+        free[anchor], waiting[one] = False, False
+        robbed = waiting & (place == anchor)
+        if bool(robbed.any()):
+            top[robbed], place[robbed] = torch.where(free, iou[robbed], 0).max(1)
+            waiting &= top > 0
+    matches = matches.clone()
+    for one, anchor in kept:
+        matches[free & (iou[one] == iou[one, anchor])] = one
+    for one, anchor in kept:
+        matches[anchor] = one
+    return matches
+
+
+class Sample(NamedTuple):
+    """Numbers of the anchors that a loss looks at: ``positive`` and ``negative``, both (K,) int64, rising."""
+
+    positive: Tensor
+    negative: Tensor
+
+
+def sample_matches(
+    matches: Tensor, *, count: int, positive: float = 0.5, generator: torch.Generator | None = None
+) -> Sample:
+    r"""Draw the anchors that a loss looks at, so that background does not drown the objects.
+
+    At most :math:`\lfloor \text{count} \cdot \text{positive} \rfloor` with an object; background fills the rest. Where
+    there are fewer positives, there are more negatives; where both are few, the sample is smaller than ``count``.
+
+    Args:
+        matches: (anchors,) from :func:`match_boxes`; what is ignored is never drawn.
+        count: how many in all: 256 an image in the region proposal network, 512 in the second stage.
+        positive: the largest share of positives: 0.5 and 0.25 there.
+        generator: source of randomness; None: torch's global one.
+
+    Returns:
+        A :class:`Sample`.
+
+    Raises:
+        ValueError: matches that are not (anchors,) whole numbers of at least -2, a count below 1, a share outside
+            [0, 1].
+
+    References:
+        Ren et al., Faster R-CNN (arXiv:1506.01497), section 3.1.3; Girshick, Fast R-CNN (arXiv:1504.08083), section
+        2.3. It is used in chapter 10.
+
+    >>> sample = sample_matches(torch.tensor([0, -1, -1, -2, 1, -1]), count=4, positive=0.25)
+    >>> len(sample.positive), len(sample.negative)
+    (1, 3)
+    """
+    matches = check.tensor(matches, "matches", "(anchors,)", kind="whole")
+    count, positive = check.whole(count, "count", low=1), check.number(positive, "positive", low=0, high=1)
+    generator = check.generator(generator)
+    if len(matches) and int(matches.min()) < IGNORE:
+        raise ValueError(f"matches must be object numbers, -1 or -2, got {int(matches.min())}")
+    with_object, without = ((matches >= 0).nonzero()[:, 0], (matches == NOTHING).nonzero()[:, 0])
+    first = _draw(with_object, min(int(count * positive), len(with_object)), generator)
+    return Sample(first, _draw(without, min(count - len(first), len(without)), generator))
+
+
+def _draw(numbers: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+    """``count`` of the numbers, each set of that size equally likely."""
+    device = generator.device if generator is not None else numbers.device
+    order = torch.randperm(len(numbers), generator=generator, device=device)[:count]
+    return numbers[order.sort().values.to(numbers.device)]
 
 
 # --- Choice ---------------------------------------------------------------------------------------------------------

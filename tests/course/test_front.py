@@ -208,10 +208,20 @@ def _text():
     return {"model": TextNet(), "criterion": nn.CrossEntropyLoss(), "tokens": tokens, "target": target}
 
 
+def _detector():
+    truth = {"boxes": torch.tensor([[8.0, 8, 40, 40]]), "labels": torch.tensor([1])}
+    none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    return {
+        "backbone": nn.Conv2d(3, 64, 8, stride=8),
+        "images": [torch.rand(3, 64, 96), torch.rand(3, 50, 40)],
+        "truths": [truth, none],
+    }
+
+
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
 
 
-@pytest.mark.parametrize("number, names", list(enumerate([_mixup, _masks, _losses, _text])))
+@pytest.mark.parametrize("number, names", list(enumerate([_mixup, _masks, _losses, _text, _detector])))
 def test_the_examples_run(number, names, one_thread):
     torch.manual_seed(0)
     scope = names()
@@ -222,7 +232,7 @@ def test_the_examples_run(number, names, one_thread):
 
 
 def test_every_example_is_run():
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
 
 
 # --- a run that may be quoted, and runs that may not ---

@@ -1,7 +1,7 @@
-"""Small segmentation networks with two heads, in 2-D and 3-D, and inference on volumes larger than a crop.
+"""Small segmentation networks with two heads, in 2-D and 3-D, inference on volumes larger than a crop, and a backbone.
 
-Both networks return :class:`DualOutput` ``(logits, sdf)``: the scores of a segmentation, and a signed distance in
-[-1, 1], negative inside. A method that needs one head ignores the other.
+The segmentation networks return :class:`DualOutput` ``(logits, sdf)``: the scores of a segmentation, and a signed
+distance in [-1, 1], negative inside. A method that needs one head ignores the other.
 
 ==========  ===================  ===========================================  ==========================  =============
 file        network              joins encoder and decoder by                 parameters as by default    multiples of
@@ -10,12 +10,32 @@ vnet.py     :class:`DualVNet`    addition, five levels (DTC's network)        9,
 unet.py     :class:`DualUNet`    concatenation, three levels (for a laptop)   116,770 (2-D)               4
 ==========  ===================  ===========================================  ==========================  =============
 
+``efficientnet_lite.py`` has :class:`EfficientNetLite`, a classifier with trained weights that detectors stand on.
 ``windows.py`` has :func:`sliding_window`; ``blocks.py`` what the networks are built of.
 """
 
 from .blocks import DualOutput
+from .efficientnet_lite import EfficientNetLite, pretrained_efficientnet_lite
+from .refinenet import ChainedResidualPooling, MultiResolutionFusion, RefineNet, ResidualConvUnit
+from .skips import MapOutput, UNet, UNet3Plus, UNetPlusPlus, class_guided
 from .unet import DualUNet
 from .vnet import DualVNet
 from .windows import sliding_window
 
-__all__ = ["DualOutput", "DualUNet", "DualVNet", "sliding_window"]
+__all__ = [
+    "ChainedResidualPooling",
+    "MapOutput",
+    "MultiResolutionFusion",
+    "RefineNet",
+    "ResidualConvUnit",
+    "UNet",
+    "UNet3Plus",
+    "UNetPlusPlus",
+    "class_guided",
+    "DualOutput",
+    "DualUNet",
+    "DualVNet",
+    "EfficientNetLite",
+    "pretrained_efficientnet_lite",
+    "sliding_window",
+]
