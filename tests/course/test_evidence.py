@@ -1,8 +1,10 @@
 """Evidence and live checks: an experiment's hash, the command that makes what is missing, what a run makes of it."""
 
 import argparse
+import hashlib
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
@@ -10,7 +12,7 @@ from conftest import ROOT
 from tutorial_lib.course.catalogue import CourseError, read_chapter
 from tutorial_lib.course.machine import PLAIN, THREADS, kernel_environment
 from tutorial_lib.course.run.worker import agreement
-from tutorial_lib.course.sweep.evidence import look, read_plans
+from tutorial_lib.course.sweep.evidence import _data, look, read_plans
 from tutorial_lib.course.sweep.grid import Sweep
 from tutorial_lib.course.sweep.program import read_program
 
@@ -76,6 +78,18 @@ def test_a_parameters_default_counts_where_the_experiment_reads_it(course):
     before = meaning(course, IMPORTS, RUN, EXPERIMENT)
     assert meaning(course, IMPORTS, RUN, EXPERIMENT, parameters=PARAMETERS.replace("K = 2", "K = 3")) != before
     assert meaning(course, IMPORTS, RUN, EXPERIMENT, parameters=PARAMETERS.replace("True", "False")) == before
+
+
+@pytest.mark.parametrize("asked", ["real", "departments_zh", "builtin"])
+def test_the_evidence_names_the_prepared_data_it_was_made_from(asked, tmp_path, monkeypatch):
+    monkeypatch.setenv("TUTORIAL_DATA", str(tmp_path))
+    prepared = tmp_path / "departments_zh" / "departments_longtail_zh.npz"
+    prepared.parent.mkdir()
+    prepared.write_bytes(b"questions")
+    chapter = SimpleNamespace(text='load_real("departments_zh")' if asked == "real" else "load_real(DATA)")
+    told = _data(SimpleNamespace(parameters={"DATA": asked}, chapter=chapter))
+    digest = hashlib.sha256(b"questions").hexdigest()
+    assert told == (None if asked == "builtin" else {"departments_zh": digest})
 
 
 def planned(course, plan=PLAN, run=RUN):

@@ -310,7 +310,7 @@ def write(state: State) -> None:
         "parameters": plan.parameters,
         "versions": state.record.get("versions", {}),
         "machine": machine(),
-        "data_sha256": _data(plan) if plan.parameters.get("DATA") == "real" else None,
+        "data_sha256": _data(plan),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(sum(row["seconds"] for row in rows)),
     }
@@ -320,11 +320,15 @@ def write(state: State) -> None:
     atomic_write(plan.path, f'{head},\n "rows": [\n{lines}\n]}}\n')
 
 
-def _data(plan: Plan) -> dict[str, str]:
-    """Return the SHA-256 of the prepared sets that a chapter reads, by name; those that are here."""
-    from tutorial_lib.lab.real import prepared_path
+def _data(plan: Plan) -> dict[str, str] | None:
+    """Return the SHA-256 of the prepared sets that a run reads, by name; those that are here."""
+    from tutorial_lib.lab.real import SETS, prepared_path
 
-    names = sorted(set(re.findall(r"""load_real\(["'](\w+)["']""", plan.chapter.text.replace("\\", ""))))
+    asked = plan.parameters.get("DATA", "builtin")
+    if asked == "builtin":
+        return None
+    named = re.findall(r"""load_real\(["'](\w+)["']""", plan.chapter.text.replace("\\", ""))
+    names = [asked] if asked in SETS else sorted(set(named))  # "real": whatever the chapter names
     paths = {name: prepared_path(name) for name in names}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if path.is_file()}
 
