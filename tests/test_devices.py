@@ -87,6 +87,7 @@ NO_TENSORS = {
     "mixup.Mixed": RESULT,
     "mixup.Mixing": "what manifold_mixup and flow_mixup yield",
     "networks.DualOutput": RESULT,
+    "networks.MapOutput": RESULT,
     "lab.calibration.Reliability": RESULT,
     "lab.training.Batches": "what batches returns",
     "lab.training.History": "holds Python's numbers",
@@ -586,6 +587,29 @@ def _(on):
 def _(on):
     torch.manual_seed(0)
     return on.model(networks.EfficientNetLite(3).eval()).features(on(uniform(1, 3, 40, 48)))
+
+
+@row(
+    "networks.UNet", "networks.UNetPlusPlus", "networks.UNet3Plus", "networks.RefineNet",
+    "networks.ResidualConvUnit", "networks.MultiResolutionFusion", "networks.ChainedResidualPooling",
+    tolerance=DEEP,
+)  # fmt: skip
+def _(on):
+    torch.manual_seed(0)
+    options = dict(filters=(4, 6, 8), deep=True, norm="group")
+    nets = [kind(1, 2, **options) for kind in (networks.UNet, networks.UNetPlusPlus)]
+    nets.append(networks.UNet3Plus(1, 2, width=4, guided=True, **options).eval())
+    encoder = nn.Conv2d(1, 4, 3, stride=2, padding=1)
+    nets.append(networks.RefineNet(lambda image: [image, encoder(image)], [1, 4], 2, width=4, stages=2).eval())
+    encoder.to(on.device)
+    image = on(uniform(1, 1, 19, 24))
+    return [[out.logits, *out.side] for out in (on.model(net)(image) for net in nets)]
+
+
+@row("networks.class_guided", tolerance=CORRECT)
+def _(on):
+    logits, presence = on.leaf(noise(2, 3, 4, 4)), on(noise(2, 3, seed=1))
+    return [networks.class_guided(logits, presence, rule=rule) for rule in ("after", "published")]
 
 
 # --- adversarial training -------------------------------------------------------------------------------------------

@@ -47,6 +47,17 @@ WRONG = [
     ("corrected_loss", loss_with(slice(None), 1), "inside is negative"),
     ("corrected_loss", loss_with(slice(0, 2), -1), "unlabelled rows"),
     ("corrected_loss", loss_with(slice(2, None), -1), "labelled rows must agree too"),
+    ("control", "two heads T=ours", "two texts"),
+    ("control", ("Dice only", "no difference"), "two things differ"),
+    ("control", ("two heads", "no difference"), "the published T"),
+    ("control", ("all labels", "no difference"), "the positive control"),
+    ("control", ("two heads k=20 T=ours", "no difference"), "nothing that k could steepen"),
+    ("control", ("DTC lam=0 T=ours", "no difference"), "name it without"),
+    ("control", ("mean teacher T=ours", "no difference"), "the same network, heads and T"),
+    ("control", ("two heads T=ours", "open"), "compare its ends with the margin"),
+    ("control", ("two heads T=ours", "refuted"), "an interval below 0"),
+    ("control", ("two heads T=ours", "supported"), "an interval above 0"),
+    ("control", ("two heads T=ours", "maybe"), "four verdicts"),
 ]
 
 

@@ -6,37 +6,10 @@ import torch
 from conftest import cell_source, exercise_answers
 from torch.nn import functional as F
 
-from tutorial_lib.lab import check
+from tutorial_lib.lab import check, claim, load_evidence
 from tutorial_lib.roi import roi_align
 
 NAME = "09_roi_align.ipynb"
-
-
-@pytest.mark.parametrize(
-    ("wrong", "hint"),
-    [
-        (12, "the first cut"),
-        (64, "the second cut alone"),
-        (224, "what is read"),
-        (4.75, "cells of the map"),
-        (4, "without the first cut"),
-        (0.75, "the first cut, in cells"),
-        (25, "18.75"),
-        (float("nan"), "18.75"),
-        ("76", "a number"),
-        (np.ones(2), "a number"),
-    ],
-)
-def test_pixels_lost_hints(wrong, hint):
-    result = check("roi.pixels_lost", wrong, show=False)
-    assert result.status == "wrong" and hint in result.message, result.message
-
-
-def test_300_pixels_really_lose_76():
-    cells = 300 // 16
-    assert 300 - cells // 7 * 7 * 16 == 76
-    for right in (76, 76.0, np.int64(76), torch.tensor(76)):
-        assert check("roi.pixels_lost", right, show=False).ok
 
 
 @pytest.mark.parametrize(
@@ -175,3 +148,43 @@ def test_the_four_lines_really_have_those_faults():
     torch.testing.assert_close(a(x1, x2, scale, bins), right + 0.5)
     torch.testing.assert_close(b(x1, x2, scale, bins)[[0, -1]], torch.tensor([x1, x2]) * scale - 0.5)
     torch.testing.assert_close(d(x1, x2, scale, bins) - d(x1 + 1, x2 + 1, scale, bins), torch.zeros(bins))
+
+
+def exact(ours="Align mean", rival="RoI Pool", score="shift_0.0", margin=0.01, **more):
+    stored = load_evidence("09_roi_shift")
+    return claim("Align", ours, rival, evidence=stored, score=score, margin=margin, show=False, **more)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda: exact("RoI Pool", "Align mean"), "the favoured method comes first"),
+        (lambda: exact(score="shift_0.3"), "off by up to 30 %"),
+        (lambda: exact("RoI Pool", "Align mean", "shift_0.3"), "the column is that of exact boxes"),
+        (lambda: exact(margin=0.001), "one knows"),
+        (lambda: exact(asks="not worse"), "asks='better'"),
+        (lambda: claim("Align", [0.8, 0.9, 0.8], [0.7, 0.8, 0.6], show=False), "needs evidence="),
+        (lambda: "no difference", "is asked for"),
+        (lambda: 0.004, "is asked for"),
+    ],
+)
+def test_exact_boxes_hints(wrong, hint):
+    result = check("roi.exact_boxes", wrong(), show=False)
+    assert result.status == "wrong" and hint in result.message, result.message
+
+
+def test_a_map_cell_stands_in_the_middle_of_its_pixels():
+    """The network's strided layers are four wide, and the coarser maps are means: nothing is shifted."""
+    scope = {"torch": torch, "F": F, "nn": torch.nn}
+    exec(cell_source(f"notebooks/{NAME}", "class MaskNet"), scope)
+    x = torch.arange(64.0) + 0.5  # where each pixel's middle is
+    features = x.expand(1, 1, 64, 64)
+    for layer in scope["MaskNet"]("Align mean", 4).backbone:
+        if isinstance(layer, torch.nn.Conv2d):
+            size, step = layer.kernel_size[0], layer.stride[0]
+            mean = torch.ones(1, 1, size, size) / size**2
+            features = F.conv2d(features, mean, stride=step, padding=layer.padding)
+    for stride in (4, 8, 16):
+        places = F.avg_pool2d(features, stride // 4)[0, 0, 32 // stride]
+        inner = slice(16 // stride, -16 // stride)  # at the edge the padding is read too
+        torch.testing.assert_close(places[inner], (stride * (torch.arange(64.0 // stride) + 0.5))[inner])

@@ -16,11 +16,22 @@ unet.py     :class:`DualUNet`    concatenation, three levels (for a laptop)   11
 
 from .blocks import DualOutput
 from .efficientnet_lite import EfficientNetLite, pretrained_efficientnet_lite
+from .refinenet import ChainedResidualPooling, MultiResolutionFusion, RefineNet, ResidualConvUnit
+from .skips import MapOutput, UNet, UNet3Plus, UNetPlusPlus, class_guided
 from .unet import DualUNet
 from .vnet import DualVNet
 from .windows import sliding_window
 
 __all__ = [
+    "ChainedResidualPooling",
+    "MapOutput",
+    "MultiResolutionFusion",
+    "RefineNet",
+    "ResidualConvUnit",
+    "UNet",
+    "UNet3Plus",
+    "UNetPlusPlus",
+    "class_guided",
     "DualOutput",
     "DualUNet",
     "DualVNet",

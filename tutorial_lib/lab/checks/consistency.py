@@ -85,3 +85,27 @@ def corrected_loss(answer) -> None:
     mistakes = [(supervised + 0.8 * pull, why) for pull, why in pulls]
     hint = "Dice and regression on the labelled rows, agreement on all rows, with sigmoid(-1500 f2)"
     expect(got, right.total, given="f1, f2 (4, 1, 5, 5), y, t (2, 1, 5, 5), lam = 0.8", hint=hint, mistakes=mistakes)
+
+
+def control(answer) -> None:
+    """Change the experiment: which control isolates the consistency, and what the interval says."""
+    given = f"answer = {answer!r}"
+    pair = isinstance(answer, tuple | list) and len(answer) == 2 and all(isinstance(part, str) for part in answer)
+    require(pair, given=given, hint="two texts are asked for: a method as run takes it, and a verdict")
+    method, verdict = (" ".join(part.lower().replace("=", " = ").split()) for part in answer)
+    why = {
+        "dice only": "two things differ from it: the second head and the consistency",
+        "two heads": "its distance head learns the published T, so the transform differs as well",
+        "all labels": "that is the positive control: it has other labels",
+    }
+    for name, hint in why.items():
+        require(method != name, given=given, hint=hint)
+    require("k =" not in method, given=given, hint="without the term there is nothing that k could steepen")
+    require("lam" not in method, given=given, hint="run takes no weight for a method without the term; name it without")
+    require(method == "two heads t = ours", given=given, hint="the same network, heads and T, and no consistency")
+    wrong = {
+        "open": "the interval is narrow enough: compare its ends with the margin",
+        "refuted": "refuted needs an interval below 0",
+        "supported": "supported needs an interval above 0",
+    }
+    require(verdict == "no difference", given=given, hint=wrong.get(verdict, "one of the four verdicts of a claim"))

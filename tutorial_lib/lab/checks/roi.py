@@ -3,24 +3,12 @@
 import torch
 
 from ...roi import roi_align
-from ..exercises import call, expect, match_faults, number, require
+from ..claims import Claim, claim
+from ..evidence import load_evidence
+from ..exercises import call, expect, match_faults, require
 
 BUGS = ("half pixel", "rounded", "edges", "none")
 _FAULTS = {"A": "half pixel", "B": "edges", "C": "none", "D": "rounded"}
-
-
-def pixels_lost(answer) -> None:
-    """Predict: what 300 pixels lose by rounding down twice, at stride 16 with 7 bins."""
-    mistakes = [
-        (12, "that is the first cut, 18.75 cells to 18; the second one comes after it"),
-        (64, "that is the second cut alone, 18 cells to 7 times 2; the first one loses something too"),
-        (224, "that is what is read; how many are lost?"),
-        (4.75, "that is in cells of the map; the question is about pixels"),
-        (4, "that is in cells of the map, and without the first cut"),
-        (0.75, "that is the first cut, in cells; the second one comes after it, and the question is about pixels"),
-    ]
-    hint = "300 / 16 = 18.75 cells; 18 / 7 = 2.57 cells a bin; 7 bins of 2 cells of 16 pixels"
-    expect(number(answer), 76.0, given="300 pixels, stride 16, 7 bins", hint=hint, mistakes=mistakes)
 
 
 def off_the_map(answer) -> None:
@@ -101,6 +89,34 @@ def find_the_bug(answer) -> None:
         "D": "move the box by a tenth of a pixel: does every point move?",
     }
     match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="line")
+
+
+def exact_boxes(answer) -> None:
+    """Change the experiment: the claim of the chapter, with boxes that are exact, on the runs that are stored."""
+    require(
+        isinstance(answer, Claim),
+        given=f"an answer {answer!r}",
+        hint="what claim(..., show=False) returns is asked for",
+    )
+    given = "the claim made"
+    require(answer.margin is not None, given=given, hint="a verdict on evidence needs evidence= and margin=")
+    right, off = _claim("shift_0.0"), _claim("shift_0.3")
+    mistakes = [
+        (-right.effect, "that is what RoI Pool gains over Align: the favoured method comes first"),
+        (off.effect, "those are the boxes that are off by up to 30 %; exact ones are the column 'shift_0.0'"),
+        (-off.effect, "the column is that of exact boxes, 'shift_0.0', and the favoured method comes first"),
+    ]
+    hint = "evidence '09_roi_shift', score 'shift_0.0', Align mean against RoI Pool"
+    expect(answer.effect, right.effect, given=given, hint=hint, mistakes=mistakes, reveal=False)
+    hint = "the margin is that of the chapter's claims: chosen for a verdict that one knows, it proves nothing"
+    expect(answer.margin, right.margin, given=given, hint=hint)
+    hint = "the claim is that Align is better: asks='better', and a higher IoU is better"
+    expect((answer.asks, answer.verdict), (right.asks, right.verdict), given=given, hint=hint, reveal=False)
+
+
+def _claim(score):
+    where = {"evidence": load_evidence("09_roi_shift"), "score": score}
+    return claim("Align is better", "Align mean", "RoI Pool", margin=0.01, show=False, **where)
 
 
 def _weights(low, high, bins, ratio, length):
