@@ -41,6 +41,8 @@ __all__ = [
 
 Predict = Callable[[Any], Any]
 Fit = Callable[..., Predict]
+#: Pairs of training and test row numbers: sequences, arrays or tensors of whole numbers.
+Folds = Iterable[tuple[Any, Any]]
 
 # --- One answer out of many -----------------------------------------------------------------------------------------
 
@@ -183,7 +185,7 @@ class OutOfFold(NamedTuple):
     models: list[Predict]
 
 
-def out_of_fold(fit: Fit, inputs: Any, targets: Any, folds: Iterable[tuple[Sequence[int], Sequence[int]]]) -> OutOfFold:
+def out_of_fold(fit: Fit, inputs: Any, targets: Any, folds: Folds) -> OutOfFold:
     """Predictions for every row by a model that was trained without it.
 
     Args:
@@ -232,7 +234,7 @@ def stack(
     meta: Fit,
     inputs: Any,
     targets: Any,
-    folds: Iterable[tuple[Sequence[int], Sequence[int]]],
+    folds: Folds,
 ) -> Predict:
     """Stacking: a last model learns how far to trust each of the others, from what they say of rows that they did not
     see.
@@ -434,7 +436,9 @@ def samme(fit: Fit, inputs: Any, targets: Any, *, classes: int, rounds: int, rat
         wrong = truth.min() if truth.min() < 0 else truth.max()
         raise ValueError(f"targets must be classes from 0 to {classes - 1}, got {wrong}")
     weights = np.full(len(truth), 1 / len(truth))
-    models, alphas, errors = [], [], []
+    models: list[Predict] = []
+    alphas: list[float] = []
+    errors: list[float] = []
     for _ in range(rounds):
         model = fit(inputs, targets, weights)
         wrong_rows = _probs(model(inputs), len(truth)).argmax(1) != truth
