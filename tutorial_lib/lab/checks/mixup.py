@@ -126,7 +126,9 @@ def own_verdict(answer) -> None:
     except (TypeError, ValueError, RuntimeError) as error:
         raise Wrong(f"given     the differences {differences!r}\n  hint: a list of numbers, one a seed") from error
     given = f"{values.numel()} differences"
-    require(values.ndim == 1 and len(values) >= LEAST_PAIRS, given=given, hint=f"{LEAST_PAIRS} seeds or more, in a list")
+    require(
+        values.ndim == 1 and len(values) >= LEAST_PAIRS, given=given, hint=f"{LEAST_PAIRS} seeds or more, in a list"
+    )
     require(bool(values.isfinite().all()), given=given, hint="one of them is not finite")
     require(
         float(values.abs().max()) <= 1,
