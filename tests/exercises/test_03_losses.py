@@ -9,8 +9,7 @@ from conftest import cell_source, exercise_answers
 from torch import nn
 from torch.nn import functional as F
 
-from tutorial_lib.lab import check
-from tutorial_lib.lab.datasets import load_mitbih_task
+from tutorial_lib.lab import check, load_evidence
 from tutorial_lib.lab.results import load_result
 from tutorial_lib.losses import focal_loss, ldam_loss, ldam_margins
 
@@ -286,7 +285,7 @@ def test_grad_cam_equals_monai(grad_cam, size):
 def best_of_search(name):
     best = {}
     for row in load_result(name)["rows"]:
-        key = row.pop("method"), row.pop("head", None)
+        key = row.pop("method")
         if key not in best or row["val"] > best[key]["val"]:
             best[key] = row
     return best
@@ -295,24 +294,41 @@ def best_of_search(name):
 def test_the_printed_settings_are_the_best_of_the_stored_searches():
     source = cell_source(f"notebooks/{NAME}", 'CHOSEN = """')
     printed = list(csv.DictReader(source.split('"""')[1].splitlines()))
-    best = best_of_search("03_search_digits")
-    assert {(row["method"], row["head"]) for row in printed} == best.keys()
-    for row in printed:
-        found = best[row.pop("method"), row.pop("head")]
-        assert {name: float(value) for name, value in row.items() if value} == pytest.approx(found)
+    assert {row["set"] for row in printed} == {"digits", "cells", "beats"}
+    for name in ("digits", "cells", "beats"):
+        best = best_of_search(f"03_search_{name}")
+        here = {row["method"]: row for row in printed if row["set"] == name}
+        assert here.keys() == best.keys()
+        for method, row in here.items():
+            told = {key: value for key, value in row.items() if value and key not in ("set", "method")}
+            assert told.pop("head") == best[method].pop("head")
+            assert {key: float(value) for key, value in told.items()} == pytest.approx(best[method])
+
+
+def test_the_printed_settings_of_the_signals_are_the_best_of_the_stored_searches():
     source = cell_source(f"notebooks/{NAME}", "SIGNAL_SETTINGS = {")
     assigned = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
-    first = next(node for node in assigned if node.targets[0].id == "SIGNAL_SETTINGS")
-    printed = ast.literal_eval(first.value)
-    best = best_of_search("03_search_ecg")
-    assert printed == {method: {k: v for k, v in row.items() if k != "val"} for (method, _), row in best.items()}
+    table = next(node.value.value for node in assigned if node.targets[0].id == "SIGNAL_SETTINGS")
+    for name, printed in ast.literal_eval(table).items():
+        best = best_of_search(f"03_search_{name}")
+        assert printed == {method: {k: v for k, v in row.items() if k != "val"} for method, row in best.items()}
 
 
-def test_two_seeds_of_sigmoid_f1_score_what_yes_to_everything_scores(shared_data, tmp_path):
-    source = shared_data / "ecg" / "mitbih_windows_10s_90hz.npz"
-    (tmp_path / "mitbih").mkdir()
-    (tmp_path / "mitbih" / source.name).symlink_to(source)
-    share = load_mitbih_task(seed=0, folder=tmp_path).data.test.targets.mean(0)  # the same test windows for all seeds
-    yes_to_everything = round(float((2 * share / (1 + share)).mean()), 4)
-    rows = load_result("03_f1_mitbih")["rows"]
-    assert sum(row["half"] == yes_to_everything for row in rows if row["method"] == "sigmoidF1") == 2
+@pytest.mark.parametrize("name", ["digits", "cells", "beats"])
+def test_every_loss_had_the_same_draws(name):
+    """Equal numbers of draws, the same random numbers, and none of the evidence's seeds."""
+    rows = load_result(f"03_search_{name}")["rows"]
+    by_method = {}
+    for row in rows:
+        by_method.setdefault(row["method"], []).append(row)
+    assert {len(mine) for mine in by_method.values()} == {24}
+    for method, mine in by_method.items():
+        if "published" not in method:  # whose head is plain
+            assert [(row["lr"], row["head"]) for row in mine] == [(row["lr"], row["head"]) for row in by_method["CE"]]
+    for ldam, lmf in zip(by_method["LDAM"], by_method["LMF"]):
+        assert (ldam["scale"], ldam["margin"]) == (lmf["scale"], lmf["margin"])
+    source = cell_source(f"notebooks/{NAME}", "SEARCH_SEEDS, DRAWS = ")
+    search = ast.parse(source).body
+    assigned = next(ast.unparse(n.value) for n in search if isinstance(n, ast.Assign) and "DRAWS" in ast.unparse(n))
+    assert assigned == "(range(100, 105), 24)"
+    assert not set(load_evidence(f"03_{name}").seeds) & set(range(100, 105))
