@@ -30,6 +30,7 @@ from tutorial_lib import (
     augment,
     consistency,
     detection,
+    ensembles,
     level_sets,
     losses,
     metrics,
@@ -88,6 +89,20 @@ NO_TENSORS = {
     "mixup.Mixing": "what manifold_mixup and flow_mixup yield",
     "networks.DualOutput": RESULT,
     "networks.MapOutput": RESULT,
+    "ensembles.ambiguity": NUMBERS,
+    "ensembles.corrected_t_test": NUMBERS,
+    "ensembles.majority_accuracy": NUMBERS,
+    "ensembles.rank_weights": NUMBERS,
+    "ensembles.bag": "calls what it is handed, and holds NumPy's numbers",
+    "ensembles.blend": "calls what it is handed, and holds NumPy's numbers",
+    "ensembles.out_of_fold": "calls what it is handed, and holds NumPy's numbers",
+    "ensembles.samme": "calls what it is handed, and holds NumPy's numbers",
+    "ensembles.stack": "calls what it is handed, and holds NumPy's numbers",
+    "ensembles.Ambiguity": RESULT,
+    "ensembles.Bagged": RESULT,
+    "ensembles.Boosted": RESULT,
+    "ensembles.CorrectedTest": RESULT,
+    "ensembles.OutOfFold": RESULT,
     "lab.calibration.Reliability": RESULT,
     "lab.training.Batches": "what batches returns",
     "lab.training.History": "holds Python's numbers",
@@ -610,6 +625,18 @@ def _(on):
 def _(on):
     logits, presence = on.leaf(noise(2, 3, 4, 4)), on(noise(2, 3, seed=1))
     return [networks.class_guided(logits, presence, rule=rule) for rule in ("after", "published")]
+
+
+# --- ensembles ------------------------------------------------------------------------------------------------------
+
+
+@row("ensembles.average", "ensembles.vote", "ensembles.average_parameters", tolerance=EXACT)  # NumPy, on the CPU
+def _(on):
+    probs = on(noise(3, 8, 4).softmax(-1))
+    torch.manual_seed(0)
+    models = [nn.Linear(3, 2).to(on.device) for _ in range(3)]
+    given = [ensembles.average(probs, rule=rule) for rule in ("arithmetic", "geometric", "rank")]
+    return [*given, ensembles.vote(on(whole(3, 5, 7)), classes=3), ensembles.average_parameters(models)]
 
 
 # --- adversarial training -------------------------------------------------------------------------------------------

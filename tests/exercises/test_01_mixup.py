@@ -162,3 +162,49 @@ def test_the_four_steps_really_have_those_faults():
     first, second = torch.randperm(8), torch.randperm(8)
     torch.testing.assert_close(seen[0], lam * x + (1 - lam) * x[first])
     assert not torch.equal(first, second)
+
+
+def around(mean, spread, pairs=20):
+    return (mean + spread * torch.linspace(-1, 1, pairs)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("differences", "right"),
+    [
+        (around(0.05, 0.03), "supported"),
+        (around(-0.05, 0.03), "refuted"),
+        (around(0.0, 0.01), "no difference"),
+        (around(0.002, 0.06), "open"),
+        (np.array(around(0.05, 0.03)), "supported"),
+        (torch.tensor(around(0.001, 0.0005)), "supported"),  # sure, though smaller than the margin
+    ],
+)
+def test_own_verdict_is_held_against_the_differences_that_came_with_it(differences, right):
+    for verdict in ("supported", "refuted", "no difference", "open"):
+        result = check("mixup.own_verdict", ("lower", differences, verdict), show=False)
+        assert result.ok == (verdict == right), result.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("supported", "three things"),
+        (("better", around(0.05, 0.03), "supported"), "before the run"),
+        (("higher", around(0.05, 0.03, pairs=5), "supported"), "20 seeds"),
+        (("higher", [around(0.05, 0.03)], "supported"), "20 seeds"),
+        (("higher", "many", "supported"), "list of numbers"),
+        (("higher", [*around(0.05, 0.03), float("nan")], "supported"), "not finite"),
+        (("higher", [100 * value for value in around(0.05, 0.03)], "supported"), "shares"),
+        (("higher", [0.01] * 20, "supported"), "does your seed"),
+        (("higher", around(0.002, 0.06), "supported"), "mean alone"),
+        (("no difference", around(0.002, 0.06), "no difference"), "Not to see"),
+        (("higher", around(0.05, 0.03), "better"), "above 0"),
+    ],
+)
+def test_own_verdict_hints(wrong, hint):
+    result = check("mixup.own_verdict", wrong, show=False)
+    assert result.status == "wrong" and hint in result.message, result.message
+
+
+def test_own_verdict_waits_until_all_three_are_there():
+    assert check("mixup.own_verdict", ("higher", None, None), show=False).status == "todo"

@@ -1,7 +1,10 @@
 """Exercises of chapter 02: a plausible mistake is told by its name."""
 
+import math
+
 import pytest
 import torch
+from scipy import stats
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from tutorial_lib.lab import check
@@ -93,6 +96,49 @@ def originals_twice(logits, y, lam, index):
     return bce(logits[: len(y)], y) + bce(logits[len(y) :], y)
 
 
+def verdict_of(effect, half, margin):
+    low, high = effect - half, effect + half
+    if low > 0 or high < 0:
+        return "supported" if low > 0 else "refuted"
+    return "no difference" if -margin < low and high < margin else "open"
+
+
+def half_interval(values, level=0.99):
+    return stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+
+
+def right_verdict(ours, baseline, margin):
+    differences = ours - baseline
+    return verdict_of(differences.mean(), half_interval(differences), margin)
+
+
+def verdict_at_95(ours, baseline, margin):
+    differences = ours - baseline
+    return verdict_of(differences.mean(), half_interval(differences, 0.95), margin)
+
+
+def unpaired_verdict(ours, baseline, margin):
+    half = math.hypot(half_interval(ours), half_interval(baseline))
+    return verdict_of(ours.mean() - baseline.mean(), half, margin)
+
+
+def zero_inside_is_no_difference(ours, baseline, margin):
+    said = right_verdict(ours, baseline, margin)
+    return "no difference" if said == "open" else said
+
+
+def never_no_difference(ours, baseline, margin):
+    said = right_verdict(ours, baseline, margin)
+    return "open" if said == "no difference" else said
+
+
+def margin_first(ours, baseline, margin):
+    differences = ours - baseline
+    half = half_interval(differences)
+    inside = abs(differences.mean()) + half < margin
+    return "no difference" if inside else verdict_of(differences.mean(), half, margin)
+
+
 @pytest.mark.parametrize(
     "exercise, wrong, hint",
     [
@@ -117,6 +163,11 @@ def originals_twice(logits, y, lam, index):
         ("corrected_loss", still_interleaved, "still alternate"),
         ("corrected_loss", still_a_mean, "mean over all rows"),
         ("corrected_loss", originals_twice, "need the mixed targets"),
+        ("verdict", verdict_at_95, "at 99 %"),
+        ("verdict", unpaired_verdict, "pair the seeds"),
+        ("verdict", zero_inside_is_no_difference, "nothing was shown"),
+        ("verdict", never_no_difference, "more than not knowing"),
+        ("verdict", margin_first, "asks for 0 first"),
     ],
 )
 def test_wrong_answers_get_a_hint_that_names_the_mistake(exercise, wrong, hint):
@@ -127,3 +178,14 @@ def test_wrong_answers_get_a_hint_that_names_the_mistake(exercise, wrong, hint):
 
 def test_an_answer_without_gradient_is_wrong_not_an_error():
     assert check("flow_mixup.mix_flow", detached, show=False).status == "wrong"
+
+
+def test_the_rule_of_verdicts_is_the_course_s_own():
+    assert check("flow_mixup.verdict", right_verdict, show=False).ok
+
+    def by_claim(ours, baseline, margin):
+        from tutorial_lib.lab import claim
+
+        return claim("A beats B", ours, baseline, margin=margin, show=False).verdict
+
+    assert check("flow_mixup.verdict", by_claim, show=False).ok

@@ -9,8 +9,7 @@ from conftest import cell_source, exercise_answers
 from torch import nn
 from torch.nn import functional as F
 
-from tutorial_lib.lab import check
-from tutorial_lib.lab.datasets import load_mitbih_task
+from tutorial_lib.lab import check, claim, load_evidence
 from tutorial_lib.lab.results import load_result
 from tutorial_lib.losses import focal_loss, ldam_loss, ldam_margins
 
@@ -118,48 +117,36 @@ def test_the_solution_of_focal_each_is_the_librarys():
     torch.testing.assert_close(solution(z, y, 1.7, w), focal_loss(z, y, gamma=1.7, alpha=w, reduction="none"))
 
 
-# --- 3: LDAM's logits -----------------------------------------------------------------------------------------------
+# --- 3: another score -----------------------------------------------------------------------------------------------
 
 
-def shifted(z, y, n, m, s, power=-0.25, everyone=False, sign=-1):
-    margin = n.float() ** power
-    margin = m * margin / margin.max()
-    return s * (z + sign * (torch.ones_like(z) if everyone else F.one_hot(y, z.shape[1])) * margin)
-
-
-def in_place(z, y, n, m, s):
-    z -= F.one_hot(y, z.shape[1]) * shifted(torch.zeros_like(z), y, n, m, 1).abs()
-    return s * z
+def verdict(name, score, ours="logit adjustment", rival="CE", margin=0.02):
+    stored = load_evidence(f"03_{name}")
+    return claim("a", ours, rival, evidence=stored, score=score, margin=margin, show=False).verdict
 
 
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (lambda z, y, n, m, s: s * z + shifted(z, y, n, m, 1) - z, "before the scale"),
-        (lambda z, y, n, m, s: shifted(z, y, n, m, 1), "scale is missing"),
-        (lambda z, y, n, m, s: shifted(z, y, n, m, s, everyone=True), "only the true class"),
-        (lambda z, y, n, m, s: shifted(z, y, n, m, s, sign=1), "the sign"),
-        (lambda z, y, n, m, s: shifted(z, y, n, m, s, power=0.25), "rare classes have the wide"),
-        (lambda z, y, n, m, s: shifted(z, y, n, m, s, power=-0.5), "not -1/2"),
-        (
-            lambda z, y, n, m, s: s * (z - F.one_hot(y, z.shape[1]) * m * n.float() ** -0.25),
-            "rarest class has max_margin",
-        ),
-        (in_place, "make a new tensor"),
-        (lambda z, y, n, m, s: z[0], "loses its margin"),
+        (lambda name, score: verdict(name, score, "CE", "logit adjustment"), "the sides"),
+        (lambda name, score: verdict(name, "F1"), "the verdict on macro-F1"),
+        (lambda name, score: True, "the verdict's word"),
+        (lambda name, score: "refuted" if verdict(name, score) == "open" else "open", "show=False"),
     ],
 )
-def test_ldam_logits_hints(wrong, hint):
-    message = wrong_message("losses.ldam_logits", wrong)
+def test_defend_hints(wrong, hint):
+    message = wrong_message("losses.defend", wrong)
     assert hint in message, message
 
 
-def test_the_solution_of_ldam_logits_is_the_librarys():
-    solution = exercise_answers(f"notebooks/solutions/{NAME}")["losses.ldam_logits"]
-    g = torch.Generator().manual_seed(1)
-    z, y, n = torch.randn(20, 4, generator=g), torch.randint(4, (20,), generator=g), torch.tensor([90, 30, 4, 1])
-    ours = F.cross_entropy(solution(z, y, n, 0.4, 12.0), y)
-    torch.testing.assert_close(ours, ldam_loss(z, y, class_counts=n, max_margin=0.4, scale=12.0))
+def test_the_verdict_depends_on_the_score():
+    """Else the exercise would teach nothing."""
+    solution = exercise_answers(f"notebooks/solutions/{NAME}")["losses.defend"]
+    found = {
+        (name, score): solution(name, score) for name in ("digits", "beats") for score in ("F1", "balanced", "common")
+    }
+    assert found == {key: verdict(*key) for key in found}
+    assert len(set(found.values())) > 1
 
 
 # --- 4: find the bug ------------------------------------------------------------------------------------------------
@@ -286,33 +273,43 @@ def test_grad_cam_equals_monai(grad_cam, size):
 def best_of_search(name):
     best = {}
     for row in load_result(name)["rows"]:
-        key = row.pop("method"), row.pop("head", None)
+        key = row.pop("method")
         if key not in best or row["val"] > best[key]["val"]:
             best[key] = row
     return best
 
 
-def test_the_printed_settings_are_the_best_of_the_stored_searches():
+def test_the_printed_settings_are_the_best_of_the_stored_search():
     source = cell_source(f"notebooks/{NAME}", 'CHOSEN = """')
-    printed = list(csv.DictReader(source.split('"""')[1].splitlines()))
+    printed = {row.pop("method"): row for row in csv.DictReader(source.split('"""')[1].splitlines())}
     best = best_of_search("03_search_digits")
-    assert {(row["method"], row["head"]) for row in printed} == best.keys()
-    for row in printed:
-        found = best[row.pop("method"), row.pop("head")]
-        assert {name: float(value) for name, value in row.items() if value} == pytest.approx(found)
+    assert printed.keys() == best.keys()
+    for method, row in printed.items():
+        told = {key: value for key, value in row.items() if value}
+        assert told.pop("head") == best[method].pop("head")
+        assert {key: float(value) for key, value in told.items()} == pytest.approx(best[method])
+
+
+def test_the_printed_settings_of_the_signals_are_the_best_of_the_stored_search():
     source = cell_source(f"notebooks/{NAME}", "SIGNAL_SETTINGS = {")
     assigned = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
-    first = next(node for node in assigned if node.targets[0].id == "SIGNAL_SETTINGS")
-    printed = ast.literal_eval(first.value)
+    printed = next(node.value for node in assigned if node.targets[0].id == "SIGNAL_SETTINGS")
     best = best_of_search("03_search_ecg")
-    assert printed == {method: {k: v for k, v in row.items() if k != "val"} for (method, _), row in best.items()}
+    wanted = {method: {k: v for k, v in row.items() if k != "val"} for method, row in best.items()}
+    assert ast.literal_eval(printed) == wanted
 
 
-def test_two_seeds_of_sigmoid_f1_score_what_yes_to_everything_scores(shared_data, tmp_path):
-    source = shared_data / "ecg" / "mitbih_windows_10s_90hz.npz"
-    (tmp_path / "mitbih").mkdir()
-    (tmp_path / "mitbih" / source.name).symlink_to(source)
-    share = load_mitbih_task(seed=0, folder=tmp_path).data.test.targets.mean(0)  # the same test windows for all seeds
-    yes_to_everything = round(float((2 * share / (1 + share)).mean()), 4)
-    rows = load_result("03_f1_mitbih")["rows"]
-    assert sum(row["half"] == yes_to_everything for row in rows if row["method"] == "sigmoidF1") == 2
+def test_every_searched_loss_had_the_same_draws():
+    """Equal numbers of draws, the same random numbers, and none of the evidence's seeds."""
+    by_method = {}
+    for row in load_result("03_search_digits")["rows"]:
+        by_method.setdefault(row["method"], []).append(row)
+    assert {len(mine) for mine in by_method.values()} == {24}
+    for method, mine in by_method.items():
+        if "published" not in method:  # whose head is plain
+            assert [(row["lr"], row["head"]) for row in mine] == [(row["lr"], row["head"]) for row in by_method["CE"]]
+    for ldam, lmf in zip(by_method["LDAM"], by_method["LMF"]):
+        assert (ldam["scale"], ldam["margin"]) == (lmf["scale"], lmf["margin"])
+    below = sum(lmf["val"] < ldam["val"] for ldam, lmf in zip(by_method["LDAM"], by_method["LMF"]))
+    assert below == 17  # of 24, as the chapter says
+    assert not set(load_evidence("03_digits").seeds) & {100, 101, 102}

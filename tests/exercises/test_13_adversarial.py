@@ -4,41 +4,33 @@ import pytest
 import torch
 from conftest import cell_source, exercise_answers
 
-from tutorial_lib.adversarial import FGM, PGD
-from tutorial_lib.lab import check
+from tutorial_lib.adversarial import FGM
+from tutorial_lib.lab import check, claim, load_evidence
+from tutorial_lib.lab.claims import VERDICTS
 
 NAME = "13_adversarial.ipynb"
 
 
 @pytest.mark.parametrize(
-    ("wrong", "hint"),
-    [
-        ((1.0, 1.0), "surface"),
-        ((0.25, 1.0), "add up"),
-        ((0.75, 2.0), "put back"),
-        ((0.75, 0.75), "left the ball"),
-        ((float("nan"), 1.0), "add up"),
-        (0.75, "two numbers"),
-        ("far", "two numbers"),
-    ],
+    "wrong", [None, "refuted", {"notes": "refuted"}, dict.fromkeys(("notes", "abstracts", "departments"), ["open"])]
 )
-def test_reach_hints(wrong, hint):
-    result = check("adversarial.reach", wrong, show=False)
-    assert result.status == "wrong" and hint in result.message, result.message
+def test_other_rival_wants_three_verdicts(wrong):
+    result = check("adversarial.other_rival", wrong, show=False)
+    assert result.status in ("wrong", "todo") and (wrong is None or "keys notes, abstracts" in result.message)
 
 
-@pytest.mark.parametrize("right", [(0.75, 1), [0.75, 1.0], torch.tensor([0.75, 1.0])])
-def test_reach_takes_any_pair(right):
-    assert check("adversarial.reach", right, show=False).ok
-
-
-@pytest.mark.parametrize(("steps", "length"), [(3, 0.75), (8, 1.0)])
-@pytest.mark.filterwarnings("ignore:alpha")
-def test_the_answer_is_what_the_library_does(steps, length):
-    model = torch.nn.Linear(4, 1)
-    step = PGD(model, "", epsilon=1.0, alpha=0.25, steps=steps).backward(lambda: model(torch.ones(1, 4)).sum())
-    (r,) = step.perturbations
-    assert r.norm().item() == pytest.approx(length, abs=1e-6)
+@pytest.mark.parametrize("name", ["notes", "abstracts", "departments"])
+def test_other_rival_is_decided_by_the_evidence(name):
+    """One wrong verdict of three is found, and the hint tells the interval or names the chapter's own rival."""
+    right = {}
+    for short in ("notes", "abstracts", "departments"):
+        stored = load_evidence(f"13_{short}")
+        right[short] = claim("x", "FGM", "plain", evidence=stored, score="score", margin=0.02, show=False).verdict
+    assert check("adversarial.other_rival", right, show=False).ok
+    for verdict in set(VERDICTS) - {right[name]}:
+        result = check("adversarial.other_rival", right | {name: verdict}, show=False)
+        assert result.status == "wrong" and name in result.message
+        assert "the interval is" in result.message or "the rival is 'plain'" in result.message
 
 
 @pytest.mark.parametrize(

@@ -67,16 +67,16 @@ def test_read_from_the_installed_package_where_there_is_no_checkout(folder, monk
     assert results.load_result("far")["rows"] == [{"a": 2}]  # one's own run comes before what was delivered
 
 
-def test_the_stored_mitbih_run_is_whole_and_names_its_data(shared_data):
+def test_the_stored_mitbih_evidence_is_whole_and_names_its_data(shared_data):
     path = results.results_folder() / "02_flow_mixup_mitbih.json"
     stored = json.loads(path.read_text(encoding="utf-8"))
-    runs = {(row["method"], row["rate"], row["seed"]) for row in stored["rows"]}
-    methods = ("plain", "mixup", "manifold", "flow")
-    assert runs == {(method, rate, seed) for method in methods for rate in (0.0, 0.2, 0.4) for seed in range(10)} | {
-        ("plain+", 0.4, seed) for seed in range(10)
-    }
-    assert len(runs) == len(stored["rows"])
+    runs = [(row["method"], row["seed"]) for row in stored["rows"]]
+    methods = ("plain", "flow", "only mixed", "early stopping", "mixup", "clean")
+    assert sorted(runs) == sorted((method, seed) for method in methods for seed in range(8))
     windows = shared_data / "ecg" / "mitbih_windows_10s_90hz.npz"
-    assert stored["data_sha256"] == hashlib.sha256(windows.read_bytes()).hexdigest()
+    assert stored["data_sha256"] == {"mitbih": hashlib.sha256(windows.read_bytes()).hexdigest()}
     for row in stored["rows"]:
-        assert row["gap"] == pytest.approx(row["best"] - row["last"], abs=2e-4)
+        scores = [row[protocol] for protocol in ("shuffle", "flip") if protocol in row]
+        assert row["both"] == pytest.approx(sum(scores) / len(scores), abs=1e-5)
+        last = row["stopped"] if row["method"] == "early stopping" else row["at 60"]
+        assert row["both"] == pytest.approx(last, abs=1e-5)

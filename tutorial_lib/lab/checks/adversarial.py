@@ -2,24 +2,12 @@
 
 import torch
 
+from ..claims import VERDICTS, claim
+from ..evidence import load_evidence
 from ..exercises import Wrong, call, expect, match_faults, require
 
 BUGS = ("one norm", "never projects", "lost backup", "padding", "none")
 _FAULTS = {"a": "one norm", "b": "lost backup", "c": "never projects", "d": "padding"}
-
-
-def reach(answer) -> None:
-    """Predict: how far PGD gets for K = 3 and for K = 8."""
-    first, second = _two_numbers(answer)
-    given = "epsilon = 1, alpha = 0.25, a gradient that always points the same way"
-    hint = "K steps of alpha in one direction add up to K * alpha"
-    if first == 1.0:
-        hint = "does it get as far as the ball's surface? Add up the three steps"
-    require(abs(first - 0.75) < 5e-3, given=f"{given}; K = 3", hint=hint)
-    hint = "the projection brings back what has left the ball"
-    if second == 2.0:
-        hint = "that is the sum of the steps; but after the fourth the push is at the surface, and is put back to it"
-    require(abs(second - 1.0) < 5e-3, given=f"{given}; K = 8", hint=hint)
 
 
 def learning_rate(answer) -> None:
@@ -117,6 +105,26 @@ def find_the_bug(answer) -> None:
         "d": "what happens at a token that is 0?",
     }
     match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="snippet")
+
+
+def other_rival(answer) -> None:
+    """Change the experiment: the verdicts on FGM if its rival were plain training with half its computation."""
+    sets = ("notes", "abstracts", "departments")
+    shape = isinstance(answer, dict) and set(answer) == set(sets)
+    hint = f"a dict with the keys {', '.join(sets)}, each with one of {', '.join(VERDICTS)}"
+    require(shape and all(verdict in list(VERDICTS) for verdict in answer.values()), given=f"{answer!r}", hint=hint)
+    for name in sets:
+        stored = load_evidence(f"13_{name}")
+        found = claim("FGM beats plain", "FGM", "plain", evidence=stored, score="score", margin=0.02, show=False)
+        hint = f"the interval is [{found.low:+.3f}, {found.high:+.3f}], and the margin 0.02: which verdict is that?"
+        if answer[name] == _against_twice(stored).verdict != found.verdict:
+            hint = "that is the verdict against twice the steps; here the rival is 'plain'"
+        require(answer[name] == found.verdict, given=f"{name}: {answer[name]}", hint=hint)
+
+
+def _against_twice(stored):
+    """The chapter's own claim."""
+    return claim("FGM beats plain", "FGM", "plain, steps × 2", evidence=stored, score="score", margin=0.02, show=False)
 
 
 def _two_numbers(answer):

@@ -1,6 +1,10 @@
 """Exercises of chapter 02."""
 
+import math
+
+import numpy as np
 import torch
+from scipy import stats
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from ..exercises import call, expect, number, require
@@ -124,3 +128,34 @@ def corrected_loss(answer) -> None:
     ]
     given = "logits (8, 3), y (4, 3), lam = 0.6, index = [2, 0, 3, 1]"
     expect(got, expected, given=given, hint=hint, mistakes=mistakes)
+
+
+def verdict(answer) -> None:
+    """Change the experiment: the verdict on another score of the evidence, by one's own rule."""
+    generator = np.random.default_rng(3)
+    shape = generator.normal(size=40)
+    shape = (shape - shape.mean()) / shape.std(ddof=1)
+    base = 0.5 + 0.1 * generator.normal(size=40)  # hard and easy seeds, which both sides share
+    half = 0.02 * stats.t.ppf(0.995, 39) / math.sqrt(40)  # of the 99 % interval; at 95 % it would be 0.75 of it
+    cases = [
+        ("all of the interval above 0", 3 * half, 2 * half, "supported"),
+        ("all of the interval below 0", -3 * half, 2 * half, "refuted"),
+        ("0 inside, and all of the interval inside ±margin", 0.2 * half, 2 * half, "no difference"),
+        ("0 inside, and one end beyond the margin", 0.8 * half, 1.2 * half, "open"),
+        ("above 0 and below the margin", 1.5 * half, 4 * half, "supported"),
+        ("0 inside at 99 %, but not at 95 %", 0.88 * half, 1.1 * half, "open"),
+    ]
+    hints = {
+        ("open", "no difference"): "that 0 lies inside says only that nothing was shown; equal is what lies in ±margin",
+        ("no difference", "open"): "both ends are nearer to 0 than the margin: that is more than not knowing",
+        ("supported", "no difference"): "the rule asks for 0 first: an effect may be sure and yet small",
+        ("supported", "open"): "pair the seeds: the interval is that of the differences, not of two means",
+        ("refuted", "open"): "pair the seeds: the interval is that of the differences, not of two means",
+        ("open", "supported"): "the interval is Student's at 99 %, two-sided, with n - 1 degrees of freedom",
+    }
+    for name, effect, margin, expected in cases:
+        got = call(answer, base + effect + 0.02 * shape, base.copy(), margin)
+        hint = "supported, refuted, no difference or open, asked for in this order"
+        mistakes = [(wrong, said) for (right, wrong), said in hints.items() if right == expected]
+        given = f"40 pairs: {name} (mean difference {effect:+.4f}, margin {margin:.4f})"
+        expect(got, expected, given=given, hint=hint, mistakes=mistakes)

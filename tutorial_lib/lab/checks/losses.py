@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional as F
 
+from ..claims import VERDICTS, claim
+from ..evidence import load_evidence
 from ..exercises import Wrong, call, expect, match_faults, require
 
 BUGS = ("double sigmoid", "batch mean", "margins as weights", "none")
@@ -69,44 +71,32 @@ def focal_each(answer) -> None:
         expect(got, want, given=given, hint=hint, mistakes=mistakes, atol=1e-5)
 
 
-def ldam_logits(answer) -> None:
-    """Implement: LDAM's shifted and scaled logits."""
-    logits = torch.tensor([[0.5, -0.25, 0.0], [0.1, 0.2, 0.9], [0.3, 0.3, 0.3]])
-    cases = [
-        (logits[:2], [0, 2], [16, 1, 81], 0.5, 1.0),
-        (logits, [2, 2, 1], [100, 10, 2], 0.3, 30.0),
-        (logits, [0, 1, 2], [7, 7, 7], 0.0, 4.0),
-    ]
-    for z, target, counts, max_margin, scale in cases:
-        y, n = torch.tensor(target), torch.tensor(counts)
-        given = f"logits {_round(z)}, target {target}, counts {counts}, max_margin {max_margin}, scale {scale}"
-        z = z.clone()
-        before = z.clone()
-        got = torch.as_tensor(call(answer, z, y, n, max_margin, scale))
-        require(torch.equal(z, before), given=given, hint="your function changed the logits; make a new tensor")
-        quarter = n.float() ** -0.25
-        m = max_margin * quarter / quarter.max()
-        true = F.one_hot(y, 3)
-        want = scale * (before - true * m)
-        hint = "the true class's logit loses its margin, then all are multiplied by the scale"
-        root, half = n.float() ** 0.25, n.float() ** -0.5
-        mistakes = [
-            (scale * before - true * m, "the margin must be taken off before the scale is applied"),
-            (before - true * m, "the scale is missing"),
-            (scale * (before - m), "only the true class pays a margin: softmax does not see what all classes lose"),
-            (scale * (before + true * m), "the sign: a margin makes the true class's task harder"),
-            (
-                scale * (before - true * max_margin * quarter),
-                "scale the margins so that the rarest class has max_margin",
-            ),
-            (
-                scale * (before - true * max_margin * root / root.max()),
-                "the power is -1/4: rare classes have the wide margins",
-            ),
-            (scale * (before - true * max_margin * half / half.max()), "the power is -1/4, not -1/2"),
-            (scale * (before - (1 - true) * m), "the margin belongs to the true class, not to the others"),
-        ]
-        expect(got, want, given=given, hint=hint, mistakes=mistakes, atol=1e-5)
+def defend(answer) -> None:
+    """Change the experiment: another score, and the verdict on logit adjustment over cross-entropy by it."""
+    for name in ("digits", "cells", "beats"):
+        stored = load_evidence(f"03_{name}")
+
+        def verdict(ours, rival, score, margin=0.02, stored=stored):
+            return claim("a", ours, rival, evidence=stored, score=score, margin=margin, show=False).verdict
+
+        for score in ("F1", "balanced", "common", "rare"):
+            got = call(answer, name, score)
+            given = f"name {name!r}, score {score!r}"
+            require(
+                isinstance(got, str) and got in VERDICTS,
+                given=given,
+                hint=f"return the verdict's word, one of {', '.join(map(repr, VERDICTS))}: claim(...).verdict",
+            )
+            mistakes = [
+                (verdict("CE", "logit adjustment", score), "the sides: the claim favours logit adjustment"),
+                (verdict("logit adjustment", "CE", "F1"), f"that is the verdict on macro-F1; asked is {score!r}"),
+                (verdict("logit adjustment", "CE", score, 1.0), "the margin is 0.02: a larger one hides what matters"),
+                (verdict("logit adjustment", "weighted CE", score), "the rival is plain cross-entropy, 'CE'"),
+            ]
+            hint = (
+                "claim(statement, 'logit adjustment', 'CE', evidence=..., score=score, margin=0.02, show=False).verdict"
+            )
+            expect(got, verdict("logit adjustment", "CE", score), given=given, hint=hint, mistakes=mistakes)
 
 
 def find_the_bug(answer) -> None:
