@@ -249,8 +249,16 @@ def small_experiment():
     """The chapter's experiment on forty notes and five steps, in a net without filters."""
     scope = {"DATA": "builtin", "device": torch.device("cpu")}
     exec(cell_source(f"notebooks/{NAME}", "import importlib.util").split("set_style()")[0], scope)
-    for start in ("def word_vectors", "LANGUAGE =", "class Reader", "def aeda", "def loss_of", "def train", "CHANGES ="):
-        exec(cell_source(f"notebooks/{NAME}", start).split("\n\n\nif not FAST")[0], scope)
+    for start in (
+        "def word_vectors",
+        "LANGUAGE =",
+        "class Reader",
+        "def aeda",
+        "def loss_of",
+        "def train",
+        "CHANGES =",
+    ):
+        exec(cell_source(f"notebooks/{NAME}", start), scope)
     scope |= {"SIZE": 40, "STEPS": 5}
     filters = scope["Reader"].encode
     scope["Reader"].encode = lambda net, *some: filters(net, *some) * (torch.arange(32) < 16)
