@@ -17,7 +17,8 @@ pytestmark = pytest.mark.alone
 CHAPTER = "00_start_here.ipynb"
 SAVED = nbformat.read(ROOT / "notebooks" / CHAPTER, as_version=4)
 RIGHT = cell_source(f"notebooks/solutions/{CHAPTER}", "def verdict")
-WRONG = 'def verdict(low, high):\n    return "supported" if high > 0 else "refuted"\n'  # an end mistaken for the other
+# An end mistaken for the other.
+WRONG = 'def verdict(low, high, margin):\n    return "supported" if high > 0 else "refuted"\n'
 RUNS = 300  # seconds: far above the 10 it takes
 #: Tracebacks and warnings: JupyterLab marks them alike.
 ERROR = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'

@@ -12,17 +12,27 @@ def double(answer) -> None:
 
 
 def verdict(answer) -> None:
-    """Implement: the verdict that belongs to an interval."""
+    """Implement: the verdict that belongs to an interval and a margin."""
+    inside = "the interval lies inside the margin: whatever is there, it is too small to matter"
+    holds = "the interval holds zero and reaches beyond the margin; the mean alone decides nothing"
+    touches = "an interval that touches zero still holds it"
     cases = {
-        (0.01, 0.03): ("supported", "the whole interval lies above zero"),
-        (-0.03, -0.01): ("refuted", "the whole interval lies below zero: the data speak against the claim"),
-        (-0.01, 0.03): ("open", "the interval holds zero, so both signs are possible; the mean alone decides nothing"),
-        (-0.03, 0.01): ("open", "the interval holds zero, so both signs are possible; the mean alone decides nothing"),
-        (0.0, 0.02): ("open", "an interval that touches zero still holds it"),
-        (-0.02, 0.0): ("open", "an interval that touches zero still holds it"),
+        (0.01, 0.03, 0.02): ("supported", "the whole interval lies above zero"),
+        (-0.03, -0.01, 0.02): ("refuted", "the whole interval lies below zero: the data speak against the claim"),
+        (-0.01, 0.01, 0.02): ("no difference", inside),
+        (-0.01, 0.03, 0.02): ("open", holds),
+        (-0.03, 0.01, 0.02): ("open", holds),
+        (-0.03, 0.03, 0.02): ("open", holds),
+        (0.005, 0.01, 0.02): ("supported", "above zero comes first: an effect may be sure and smaller than the margin"),
+        (-0.01, -0.005, 0.02): ("refuted", "below zero comes first: a harm may be sure and smaller than the margin"),
+        (0.0, 0.03, 0.02): ("open", touches),
+        (-0.03, 0.0, 0.02): ("open", touches),
+        (0.0, 0.01, 0.02): ("no difference", f"{touches}; but this one lies inside the margin"),
+        (-0.01, 0.02, 0.02): ("open", "an interval that touches the margin does not lie inside it"),
     }
-    for (low, high), (want, hint) in cases.items():
-        expect(call(answer, low, high), want, given=f"low = {low}, high = {high}", hint=hint)
+    for (low, high, margin), (want, hint) in cases.items():
+        given = f"low = {low}, high = {high}, margin = {margin}"
+        expect(call(answer, low, high, margin), want, given=given, hint=hint)
 
 
 def paired_effect(answer) -> None:
