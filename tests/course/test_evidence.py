@@ -340,7 +340,8 @@ def test_a_chapter_runs_in_the_plain_arithmetic_and_is_told_from_the_native(cour
     assert "cached" not in course.tutorial("run").stdout
 
 
-def test_a_real_chapter_has_the_same_verdicts_in_the_plain_arithmetic(course):
+def test_a_real_chapter_has_the_same_verdicts_in_the_plain_arithmetic(course, monkeypatch):
+    monkeypatch.setattr(course, "package", ROOT)  # the checkout itself: beside it lies what the verdicts rest on
     saved = json.loads((ROOT / "notebooks" / "00_start_here.ipynb").read_text(encoding="utf-8"))
     kind = "application/vnd.tutorial.claim+json"
     before = [
