@@ -146,7 +146,7 @@ def _row(axes, chapter: dict, y: float, colors: dict[str, str]) -> None:
         64.8,
         y,
         f"{VERDICTS[claim['verdict']]} {claim['verdict']}",
-        fontsize=8.6,
+        fontsize=8.6 if len(claim["verdict"]) < 10 else 7.6,
         weight="bold",
         color=color,
         va="center",
@@ -172,7 +172,7 @@ def _strip(axes, claim: dict, y: float, color: str) -> None:
     # Zero stands in the middle of every strip: sides can be compared, lengths cannot.
     scale = 7.2 / (max(abs(value) for value in (low, effect, high, margin) if value is not None) or 1)
     if margin:
-        band = dict(facecolor="#d5d9df", edgecolor="none", zorder=0.5)
+        band = dict(facecolor="#d5d9df", edgecolor="none", zorder=1.2)
         axes.fill_between([56.2 - scale * margin, 56.2 + scale * margin], y - 1.15, y + 0.75, **band)
     axes.plot([56.2, 56.2], [y - 1.15, y + 0.75], color="#888888", linewidth=0.8)
     if None in (low, effect, high):
