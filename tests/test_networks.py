@@ -404,6 +404,6 @@ def test_each_network_is_a_file_and_imports_as_before():
     from tutorial_lib import networks
     from tutorial_lib.networks import unet, vnet, windows
 
-    assert networks.__all__ == ["DualOutput", "DualUNet", "DualVNet", "sliding_window"]
+    assert {"DualOutput", "DualUNet", "DualVNet", "sliding_window"} <= set(networks.__all__)
     assert networks.DualUNet is unet.DualUNet and networks.DualVNet is vnet.DualVNet
     assert networks.sliding_window is windows.sliding_window

@@ -1,14 +1,15 @@
 """Values that travel between a check and an answer, as JSON data and back.
 
-What travels is plain data, read without pickle: numbers, texts, lists, tuples, dicts, sets, NumPy arrays, tensors and
-the state of random generators. A function travels as a number by which the other side calls it; anything else as a
-name, equal to nothing.
+What travels is plain data, read without pickle: numbers, texts, lists, tuples, dicts, sets, NumPy arrays, tensors, the
+state of random generators, and a claim with its verdict. A function travels as a number by which the other side calls
+it; anything else as a name, equal to nothing.
 """
 
 import base64
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 _PLAIN = (bool, int, float, str)
@@ -79,6 +80,9 @@ class Codec:
                 return {"t": name, "v": [self.encode(part, tracked) for part in value]}
         if isinstance(value, dict):
             return {"t": "dict", "v": [[self.encode(key), self.encode(part, tracked)] for key, part in value.items()]}
+        claims = sys.modules.get("tutorial_lib.lab.claims")
+        if claims is not None and isinstance(value, claims.Claim):
+            return {"t": "claim", "v": self.encode(asdict(value))}
         if isinstance(value, complex):
             return {"t": "complex", "v": [value.real, value.imag]}
         if isinstance(value, range | slice):
@@ -136,6 +140,10 @@ class Codec:
         kind, value = coded["t"], coded.get("v")
         if kind in ("list", "tuple", "set"):
             return {"list": list, "tuple": tuple, "set": set}[kind](self.decode(part, tracked) for part in value)
+        if kind == "claim":
+            from tutorial_lib.lab.claims import Claim
+
+            return Claim(**self.decode(value))
         if kind == "dict":
             return {self.decode(key): self.decode(part, tracked) for key, part in value}
         if kind == "ellipsis":
