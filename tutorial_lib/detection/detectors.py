@@ -69,7 +69,38 @@ class _Detector(nn.Module):
         return maps
 
 
-class RCNN(_Detector):
+class _GivenBoxes(_Detector):
+    """A detector that is told where to look; how it reads a box is its own matter."""
+
+    def pooled(self, images: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+        """The features of each box, (K, channels, size, size)."""
+        raise NotImplementedError
+
+    def loss(
+        self,
+        images: Sequence[Tensor],
+        truths: Sequence[Any],
+        proposals: Sequence[Tensor],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> DetectionLoss:
+        """The loss of classes and edges over a sample of the proposals."""
+        padded, sizes = self.batch(images)
+        known = _truths(truths, sizes, self.head.classes)
+        sampled = self.head.sample(_given(proposals, sizes), known, generator=generator)
+        logits, offsets = self.head(self.pooled(padded, [one.boxes for one in sampled]))
+        return _losses(*self.head.loss(logits, offsets, sampled, known))
+
+    @torch.no_grad()
+    def detect(self, images: Sequence[Tensor], proposals: Sequence[Tensor]) -> list[Detections]:
+        """Detections of each image."""
+        padded, sizes = self.batch(images)
+        boxes = _given(proposals, sizes)
+        logits, offsets = self.head(self.pooled(padded, boxes))
+        return self.head.detect(logits, offsets, boxes, sizes)
+
+
+class RCNN(_GivenBoxes):
     """R-CNN: every box is cut out of the image, resized, and sent through the backbone by itself.
 
     The paper's three steps of training (fine-tuning, SVMs, ridge regression) are one here, the second stage's loss.
@@ -107,31 +138,8 @@ class RCNN(_Detector):
         maps = maps_of(self.backbone(roi_align(images, wide, self.crop, sampling_ratio=2)))
         return F.adaptive_avg_pool2d(maps[-1], self.head.size)
 
-    def loss(
-        self,
-        images: Sequence[Tensor],
-        truths: Sequence[Any],
-        proposals: Sequence[Tensor],
-        *,
-        generator: torch.Generator | None = None,
-    ) -> DetectionLoss:
-        """The loss of classes and edges over a sample of the proposals."""
-        padded, sizes = self.batch(images)
-        known = _truths(truths, sizes, self.head.classes)
-        sampled = self.head.sample(_given(proposals, sizes), known, generator=generator)
-        logits, offsets = self.head(self.pooled(padded, [one.boxes for one in sampled]))
-        return _losses(*self.head.loss(logits, offsets, sampled, known))
 
-    @torch.no_grad()
-    def detect(self, images: Sequence[Tensor], proposals: Sequence[Tensor]) -> list[Detections]:
-        """Detections of each image."""
-        padded, sizes = self.batch(images)
-        boxes = _given(proposals, sizes)
-        logits, offsets = self.head(self.pooled(padded, boxes))
-        return self.head.detect(logits, offsets, boxes, sizes)
-
-
-class FastRCNN(_Detector):
+class FastRCNN(_GivenBoxes):
     """Fast R-CNN: the backbone sees the image once; every box is cut out of its feature map.
 
     Args:
@@ -156,29 +164,9 @@ class FastRCNN(_Detector):
     def __init__(self, backbone: Backbone, head: BoxHead, *, strides: check.Numbers, multiple: int = 32):
         super().__init__(backbone, head, strides, multiple)
 
-    def loss(
-        self,
-        images: Sequence[Tensor],
-        truths: Sequence[Any],
-        proposals: Sequence[Tensor],
-        *,
-        generator: torch.Generator | None = None,
-    ) -> DetectionLoss:
-        """The loss of classes and edges over a sample of the proposals."""
-        padded, sizes = self.batch(images)
-        known = _truths(truths, sizes, self.head.classes)
-        maps = self.features(padded)
-        sampled = self.head.sample(_given(proposals, sizes), known, generator=generator)
-        logits, offsets = self.head(self.head.cut(maps, [one.boxes for one in sampled], self.strides))
-        return _losses(*self.head.loss(logits, offsets, sampled, known))
-
-    @torch.no_grad()
-    def detect(self, images: Sequence[Tensor], proposals: Sequence[Tensor]) -> list[Detections]:
-        """Detections of each image."""
-        padded, sizes = self.batch(images)
-        boxes = _given(proposals, sizes)
-        logits, offsets = self.head(self.head.cut(self.features(padded), boxes, self.strides))
-        return self.head.detect(logits, offsets, boxes, sizes)
+    def pooled(self, images: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+        """The features of each box, cut out of the image's maps."""
+        return self.head.cut(self.features(images), boxes, self.strides)
 
 
 class FasterRCNN(_Detector):

@@ -1,7 +1,7 @@
 """The later stages of chapter 10: what is in a box, where its edges are, and which of its pixels are the object's."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,28 @@ class Sampled(NamedTuple):
     objects: Tensor  # (K,), 0 for background
 
 
-class BoxHead(nn.Module):
+class _Stage(nn.Module):
+    """What reads boxes that are cut out of feature maps."""
+
+    size: int
+    pooling: dict[str, Any]
+
+    def cut(self, features: Sequence[Tensor], boxes: Sequence[Tensor], strides: check.Numbers) -> Tensor:
+        """The boxes' features, (K, channels, size, size)."""
+        return pool_levels(features, boxes, self.size, strides=strides, **self.pooling)
+
+
+def _pooling(pooling: str, sampling_ratio: int, aligned: bool, canonical: tuple[float, float]) -> dict[str, Any]:
+    """What :func:`pool_levels` is asked, checked."""
+    return dict(
+        pooling=check.choice(pooling, "pooling", ("align", "pool")),
+        sampling_ratio=check.whole(sampling_ratio, "sampling_ratio"),
+        aligned=bool(aligned),
+        canonical=check.numbers(canonical, "canonical", length=2, above=0),
+    )
+
+
+class BoxHead(_Stage):
     r"""The second stage: what is in each box, and how its edges must move.
 
     Two hidden layers; on them a score for each class and for the background, and four offsets for each class.
@@ -84,12 +105,7 @@ class BoxHead(nn.Module):
         super().__init__()
         channels, self.classes = check.whole(channels, "channels", low=1), check.whole(classes, "classes", low=1)
         self.size, hidden = check.whole(size, "size", low=1), check.whole(hidden, "hidden", low=1)
-        self.pooling = dict(
-            pooling=check.choice(pooling, "pooling", ("align", "pool")),
-            sampling_ratio=check.whole(sampling_ratio, "sampling_ratio"),
-            aligned=bool(aligned),
-            canonical=check.numbers(canonical, "canonical", length=2, above=0),
-        )
+        self.pooling = _pooling(pooling, sampling_ratio, aligned, canonical)
         self.foreground = check.number(foreground, "foreground", above=0, high=1)
         self.count, self.positive = (
             check.whole(count, "count", low=1),
@@ -111,10 +127,6 @@ class BoxHead(nn.Module):
         """Scores and offsets of boxes that have been cut out."""
         hidden = self.hidden(pooled)
         return self.scores(hidden), self.edges(hidden).unflatten(1, (-1, 4))
-
-    def cut(self, features: Sequence[Tensor], boxes: Sequence[Tensor], strides: check.Numbers) -> Tensor:
-        """The boxes' features, (K, channels, size, size)."""
-        return pool_levels(features, boxes, self.size, strides=strides, **self.pooling)
 
     def sample(
         self,
@@ -181,7 +193,7 @@ class BoxHead(nn.Module):
         return answers
 
 
-class MaskHead(nn.Module):
+class MaskHead(_Stage):
     r"""The third stage: a mask for every class in each box, of which the box's own class is read.
 
     Convolutions of 3 × 3, one transposed convolution that doubles the size, and a score for each class and cell. The
@@ -223,12 +235,7 @@ class MaskHead(nn.Module):
         super().__init__()
         channels, self.classes = check.whole(channels, "channels", low=1), check.whole(classes, "classes", low=1)
         self.size, widths = check.whole(size, "size", low=1), check.wholes(hidden, "hidden", empty=False, low=1)
-        self.pooling = dict(
-            pooling=check.choice(pooling, "pooling", ("align", "pool")),
-            sampling_ratio=check.whole(sampling_ratio, "sampling_ratio"),
-            aligned=bool(aligned),
-            canonical=check.numbers(canonical, "canonical", length=2, above=0),
-        )
+        self.pooling = _pooling(pooling, sampling_ratio, aligned, canonical)
         layers: list[nn.Module] = []
         for before, width in zip((channels, *widths), widths):
             layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU()]
@@ -242,10 +249,6 @@ class MaskHead(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         """Scores of every class in each cell."""
         return self.scores(self.layers(pooled))
-
-    def cut(self, features: Sequence[Tensor], boxes: Sequence[Tensor], strides: check.Numbers) -> Tensor:
-        """The boxes' features, (K, channels, size, size)."""
-        return pool_levels(features, boxes, self.size, strides=strides, **self.pooling)
 
     def loss(self, logits: Tensor, sampled: Sequence[Sampled], truths: Sequence[Mapping[str, Tensor]]) -> Tensor:
         """Mean over boxes and cells; the true masks are cut out of the *proposals*, and stay soft at their edges."""
