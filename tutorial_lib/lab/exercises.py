@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .claims import VERDICTS
+from .intervals import student_interval
 from .lines import fold
 
 #: What came of an answer, with the signs of the verdicts.
@@ -198,6 +199,53 @@ def match_faults(
     )
     for key, fault in faults.items():
         require(answer[key] == fault, given=f"{what} {key}: {answer[key]!r}", hint=hints[key])
+
+
+def judge_verdict(answer: Any, *, among: Sequence[str], pairs: int, margin: float, score: str) -> None:
+    """Judge a claim of the student's own by its soundness: foreseen, paired, of enough seeds, and its verdict earned.
+
+    Args:
+        answer: (prediction, differences, verdict); :class:`Todo` while one of them is None.
+        among: the predictions that may be made.
+        pairs: fewest paired differences, one a seed.
+        margin: the smallest difference that would matter.
+        score: what is compared, in the plural; a share.
+
+    >>> answer = "higher", [0.03, 0.031, 0.032], "supported"
+    >>> judge_verdict(answer, among=["higher"], pairs=3, margin=0.01, score="APs")
+    """
+    shape = "three things: (prediction, differences, verdict)"
+    require(isinstance(answer, tuple | list) and len(answer) == 3, given=repr(answer), hint=shape)
+    prediction, differences, verdict = answer
+    if any(part is None for part in answer):
+        raise Todo
+    require(
+        isinstance(prediction, str) and prediction in among,
+        given=f"the prediction {prediction!r}",
+        hint=f"one of {', '.join(map(repr, among))}, written down before the run",
+    )
+    try:
+        values = torch.as_tensor(differences, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise Wrong(f"given     the differences {differences!r}\n  hint: a list of numbers, one a seed") from error
+    given = f"{values.numel()} differences"
+    require(values.ndim == 1 and len(values) >= pairs, given=given, hint=f"{pairs} seeds or more, in a list")
+    require(bool(values.isfinite().all()), given=given, hint="one of them is not finite")
+    require(
+        float(values.abs().max()) <= 1,
+        given=f"{given}, the largest {float(values.abs().max()):g}",
+        hint=f"differences of {score} are shares, between -1 and 1",
+    )
+    require(len(values.unique()) > 1, given=given, hint="they are all equal; does your seed reach the training?")
+    low, high = student_interval(values.numpy(), level=0.99)
+    inside = -margin < low and high < margin
+    right = "supported" if low > 0 else "refuted" if high < 0 else "no difference" if inside else "open"
+    hint = f"the interval at 99 % is [{low:+.4f}, {high:+.4f}]: is it above 0, below 0, or within ±{margin:g}?"
+    if right == "open" and verdict in ("supported", "refuted"):
+        hint += " The mean alone decides nothing"
+    if right == "open" and verdict == "no difference":
+        hint += " Not to see a difference is not to see that there is none"
+    require(verdict == right, given=f"{given}, and the verdict {verdict!r}", hint=hint)
 
 
 def _find(exercise: str) -> Callable[[Any], None]:

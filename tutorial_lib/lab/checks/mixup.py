@@ -3,8 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from ..exercises import Todo, Wrong, call, expect, match_faults, number, require
-from ..intervals import student_interval
+from ..exercises import Wrong, call, expect, judge_verdict, match_faults, number, require
 
 BUGS = ("pairs", "side", "double softmax", "none")
 PREDICTIONS = ("higher", "lower", "no difference")
@@ -111,40 +110,7 @@ def find_the_bug(answer) -> None:
 
 def own_verdict(answer) -> None:
     """Change the experiment: a prediction, the paired differences of one's own run, and the verdict they allow."""
-    shape = "three things: (prediction, differences, verdict)"
-    require(isinstance(answer, tuple | list) and len(answer) == 3, given=repr(answer), hint=shape)
-    prediction, differences, verdict = answer
-    if any(part is None for part in answer):
-        raise Todo
-    require(
-        isinstance(prediction, str) and prediction in PREDICTIONS,
-        given=f"the prediction {prediction!r}",
-        hint=f"one of {', '.join(map(repr, PREDICTIONS))}, written down before the run",
-    )
-    try:
-        values = torch.as_tensor(differences, dtype=torch.float64).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise Wrong(f"given     the differences {differences!r}\n  hint: a list of numbers, one a seed") from error
-    given = f"{values.numel()} differences"
-    require(
-        values.ndim == 1 and len(values) >= LEAST_PAIRS, given=given, hint=f"{LEAST_PAIRS} seeds or more, in a list"
-    )
-    require(bool(values.isfinite().all()), given=given, hint="one of them is not finite")
-    require(
-        float(values.abs().max()) <= 1,
-        given=f"{given}, the largest {float(values.abs().max()):g}",
-        hint="differences of accuracies are shares, between -1 and 1",
-    )
-    require(len(values.unique()) > 1, given=given, hint="they are all equal; does your seed reach the training?")
-    low, high = student_interval(values.numpy(), level=0.99)
-    inside = -MARGIN < low and high < MARGIN
-    right = "supported" if low > 0 else "refuted" if high < 0 else "no difference" if inside else "open"
-    hint = f"the interval at 99 % is [{low:+.4f}, {high:+.4f}]: is it above 0, below 0, or within ±{MARGIN:g}?"
-    if right == "open" and verdict in ("supported", "refuted"):
-        hint += " The mean alone decides nothing"
-    if right == "open" and verdict == "no difference":
-        hint += " Not to see a difference is not to see that there is none"
-    require(verdict == right, given=f"{given}, and the verdict {verdict!r}", hint=hint)
+    judge_verdict(answer, among=PREDICTIONS, pairs=LEAST_PAIRS, margin=MARGIN, score="accuracies")
 
 
 def _mixed(values, lam, index):
