@@ -110,6 +110,9 @@ NO_TENSORS = {
 }
 for _name in ("sent_mixup", "word_mixup", "Neighbours", "hf_fill", "hf_translate", "hf_generate"):
     del NO_TENSORS[f"augment.{_name}"]
+for _name in ("image_operation", "strong_augment", "weak_augment"):
+    del NO_TENSORS[f"augment.{_name}"]
+NO_TENSORS["augment.MagnitudeRange"] = NUMBERS
 
 # The upper floor: modules whose functions compute with tensors, and why the others are not asked.
 LAB = ("calibration", "training")
@@ -270,6 +273,20 @@ def _(on):
         augment.word_mixup(some, y[:2], alpha=1.0, per_sample=True, generator=seeded()),
         augment.sent_mixup(words.flatten(1), y, alpha=1.0, generator=seeded()),
     )
+
+
+@row("augment.image_operation", "augment.strong_augment", "augment.weak_augment")
+def _(on):
+    images, masks = on.leaf(uniform(8, 3, 12, 12)), on(uniform(8, 2, 12, 12, seed=1) < 0.5)
+    # No rounding to levels, no ties of nearest pixels: those may fall on either side on a GPU.
+    smooth = ("autocontrast", "brightness", "color", "contrast", "sharpness", "crop", "rotate", "shear_x", "cutout")
+    given = [augment.image_operation(images, name, 0.21, generator=seeded()) for name in smooth]
+    ranges = {name: (0.1, 0.3) for name in smooth[:-1]}
+    given.append(augment.strong_augment(images, ranges=ranges, probability=1.0, masks=masks, generator=seeded()))
+    given.append(augment.weak_augment(images, masks=masks, generator=seeded()))
+    levels = on((uniform(4, 1, 9, 9, seed=2) * 255).round() / 255)
+    given += [augment.image_operation(levels, name, 3.0) for name in ("equalize", "posterize", "solarize")]
+    return given
 
 
 # --- losses ---------------------------------------------------------------------------------------------------------
@@ -1164,6 +1181,7 @@ def test_a_generator_of_the_device_will_do(which, request):
         mixed(mixing.manifold_mixup),
         mixed(mixing.flow_mixup),
         lambda g: augment.sent_mixup(x, y, alpha=1.0, generator=g),
+        lambda g: augment.strong_augment(uniform(3, 1, 9, 9).to(device), generator=g),
         lambda g: consistency.clipped_noise(x, generator=g),
         lambda g: list(training.batches(x, y, batch_size=3, generator=g)),
         lambda g: datasets.corrupt_labels((y > 0.5).float(), rate=0.5, protocol="shuffle", generator=g),

@@ -1,8 +1,8 @@
-"""Text augmentation: new sentences from old ones, whose labels still hold.
+"""Augmentation: new samples from old ones, whose labels still hold. Mostly of texts; of images at the end.
 
-Every method is a pure function of a list of tokens. ``rng``, a ``random.Random``, decides everything: the same state
-gives the same tokens on every machine and in every process. A method never changes its argument, never returns an
-empty list for one that is not, and returns the tokens as they were where it finds nothing to do.
+Every method of texts is a pure function of a list of tokens. ``rng``, a ``random.Random``, decides everything: the
+same state gives the same tokens on every machine and in every process. A method never changes its argument, never
+returns an empty list for one that is not, and returns the tokens as they were where it finds nothing to do.
 
 ==================  ==================================================  ==============================================
 file                what                                                methods
@@ -42,6 +42,10 @@ removed or moved, and nothing is inserted between two of them.
 
 `hf_fill`, `hf_translate` and `hf_generate` (hugging_face.py) make the first three from Hugging Face models,
 `spacy_parser` makes the last from a spaCy pipeline.
+
+**Images** (images.py) are batches (B, C, H, W) on any device: `weak_augment` mirrors and shifts, `strong_augment` adds
+operations of a pool (`AUGMENT_RANGES`) and cutout, `image_operation` is one of them. A ``torch.Generator`` decides;
+masks can follow.
 """
 
 from tutorial_lib._lazy import attach

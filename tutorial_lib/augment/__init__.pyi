@@ -19,6 +19,21 @@ from tutorial_lib.augment.hugging_face import (
 from tutorial_lib.augment.hugging_face import (
     hf_translate as hf_translate,
 )
+from tutorial_lib.augment.images import (
+    AUGMENT_RANGES as AUGMENT_RANGES,
+)
+from tutorial_lib.augment.images import (
+    MagnitudeRange as MagnitudeRange,
+)
+from tutorial_lib.augment.images import (
+    image_operation as image_operation,
+)
+from tutorial_lib.augment.images import (
+    strong_augment as strong_augment,
+)
+from tutorial_lib.augment.images import (
+    weak_augment as weak_augment,
+)
 from tutorial_lib.augment.letters import (
     homophone_noise as homophone_noise,
 )
