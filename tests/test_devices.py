@@ -35,6 +35,7 @@ from tutorial_lib import (
     losses,
     metrics,
     networks,
+    overlap,
     proposals,
     roi,
 )
@@ -314,6 +315,7 @@ def _(on):
     return [
         losses.focal_loss(logits, target, alpha=[1.0, 2.0, 3.0, 4.0]),
         losses.focal_loss(logits, target, gamma=0.5, reduction="none"),
+        losses.focal_loss(logits, target, ignore_index=0),
         losses.focal_loss(logits, soft, alpha=weights),
     ]
 
@@ -321,7 +323,12 @@ def _(on):
 @row("losses.sigmoid_focal_loss")
 def _(on):
     logits, target = bits(on)
-    return [losses.sigmoid_focal_loss(logits, t, alpha=0.25) for t in (target, target.bool(), target * 0.8)]
+    weights = {"weight": on(torch.ones(target.shape[1])), "pos_weight": 2.0, "ignore_index": -1}
+    marked = torch.where(target > 0, target, -1)
+    return [
+        *(losses.sigmoid_focal_loss(logits, t, alpha=0.25) for t in (target, target.bool(), target * 0.8)),
+        losses.sigmoid_focal_loss(logits, marked, **weights),
+    ]
 
 
 @row("losses.ldam_loss", "losses.lmf_loss")
@@ -355,14 +362,25 @@ def _(on):
     return [loss(logits, target) for loss in (losses.soft_f1_loss, losses.sigmoid_f1_loss, losses.hamming_loss)]
 
 
-@row("losses.dice_loss", "losses.iou_loss", "consistency.dice_loss")
+OVERLAP = [f"{module}.{name}" for module in ("losses", "overlap") for name in ("dice_loss", "iou_loss", "tversky_loss")]
+
+
+@row(*OVERLAP, "consistency.dice_loss")
 def _(on):
     probability, target = masks(on)
+    marked = torch.where(target[:, :1].bool(), 255, target)
+    options = {"weight": [1.0] * target.shape[1], "ignore_index": 255, "absent": "skip", "smooth": (0.5, 1.0)}
     return [
-        loss(probability, target, pooled=pooled)
-        for loss in (losses.dice_loss, losses.iou_loss)
+        result
+        for loss in (losses.dice_loss, losses.iou_loss, losses.tversky_loss)
         for pooled in (True, False)
+        for result in (loss(probability, target, pooled=pooled), loss(probability, marked, pooled=pooled, **options))
     ]
+
+
+@row("overlap.class_masks")
+def _(on):
+    return overlap.class_masks(on(torch.tensor([[0, 1, 255]])), num_classes=2, ignore_index=255)
 
 
 # A variance is the small difference of two large means: it keeps fewer digits than its terms.
@@ -915,7 +933,7 @@ def test_a_gpu_agrees(name, gpu):
 WIDENS = (1e-5, 1e-6)
 LAM = (1e-2, 1e-2)  # lam is rounded to the inputs' type, and then mixes inputs and targets alike
 AMP = {
-    **{name: WIDENS for name in TABLE if name.startswith("losses.")},
+    **{name: WIDENS for name in TABLE if name.startswith(("losses.", "overlap.t", "overlap.d", "overlap.i"))},
     "losses.CosineHead": (0.02, 0.3),  # a matrix product in half precision, times a scale of 30
     "consistency.dice_loss": WIDENS,
     "consistency.dtc_loss": WIDENS,

@@ -199,6 +199,43 @@ def test_scores_are_scikit_learns():
     np.testing.assert_allclose(scores.recall, sk.recall_score(target, pred, average=None), rtol=1e-12)
     np.testing.assert_allclose(scores.pixel_accuracy, sk.accuracy_score(target, pred), rtol=1e-12)
     np.testing.assert_allclose(scores.mean_accuracy, sk.balanced_accuracy_score(target, pred), rtol=1e-12)
+    np.testing.assert_allclose(scores.mcc, sk.matthews_corrcoef(target, pred), rtol=1e-12)
+
+
+def test_matthews_coefficient():
+    # Two classes: (TP TN - FP FN) over the root of the four sums.
+    tn, fp, fn, tp = 50, 10, 5, 35
+    by_hand = (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    assert segmentation_scores([[tn, fp], [fn, tp]]).mcc == pytest.approx(by_hand, rel=1e-12)
+    assert segmentation_scores(np.diag([3, 4, 5])).mcc == pytest.approx(1, rel=1e-12)
+    assert segmentation_scores([[0, 4], [4, 0]]).mcc == pytest.approx(-1, rel=1e-12)
+    assert segmentation_scores([[20, 20], [3, 3]]).mcc == pytest.approx(0, abs=1e-12)  # a coin, whatever the truth
+    # 99 % of the pixels right and nothing found: no correlation, where scikit-learn says 0.
+    assert math.isnan(segmentation_scores([[99, 0], [1, 0]]).mcc) and math.isnan(
+        segmentation_scores([[0, 0], [2, 3]]).mcc
+    )
+    # Counts of a whole data set: their fourth powers have more digits than a float64, their shares have not.
+    large = np.array([[50, 10], [5, 35]], np.int64) * 10**15
+    assert segmentation_scores(large).mcc == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_normalised_matrices_are_scikit_learns():
+    from sklearn.metrics import confusion_matrix as theirs
+
+    rng = np.random.default_rng(5)
+    pred, target = rng.integers(0, 4, (2, 300))
+    for over in ("true", "pred", "all"):
+        ours = confusion_matrix(pred, target, 4, normalize=over)
+        np.testing.assert_allclose(ours, theirs(target, pred, normalize=over), rtol=1e-12)
+        torch.testing.assert_close(
+            confusion_matrix(torch.tensor(pred), torch.tensor(target), 4, normalize=over), torch.tensor(ours)
+        )
+    rows = confusion_matrix([0, 0, 1], [0, 1, 1], 3, normalize="true")  # a class that is nowhere has no shares
+    np.testing.assert_array_equal(rows, [[1, 0, 0], [0.5, 0.5, 0], [math.nan] * 3])
+    nobody = np.zeros(0, np.int64)
+    assert np.isnan(confusion_matrix(nobody, nobody, 2, normalize="all")).all()
+    with pytest.raises(ValueError, match="normalize must be 'true', 'pred', 'all' or None, got 'rows'"):
+        confusion_matrix([0], [0], 2, normalize="rows")
 
 
 def test_a_class_that_never_occurs():
@@ -258,8 +295,10 @@ def test_scores_properties(matrix, order):
     renamed = segmentation_scores(matrix[np.ix_(order, order)])
     for name, value in scores._asdict().items():
         value = value[order] if np.ndim(value) else value
-        np.testing.assert_allclose(getattr(renamed, name), value, rtol=1e-12)  # the names of classes do not matter
-        assert np.isnan(value).all() or (0 <= np.nanmin(value) and np.nanmax(value) <= 1)
+        # The names of classes do not matter. (A correlation near 0 is the small difference of two shares.)
+        np.testing.assert_allclose(getattr(renamed, name), value, rtol=1e-12, atol=1e-13 if name == "mcc" else 0)
+        least = -1 if name == "mcc" else 0
+        assert np.isnan(value).all() or (least - 1e-12 <= np.nanmin(value) and np.nanmax(value) <= 1 + 1e-12)
     np.testing.assert_allclose(scores.dice, 2 * scores.iou / (1 + scores.iou), rtol=1e-12)
     swapped = segmentation_scores(matrix.T)
     np.testing.assert_array_equal(swapped.precision, scores.recall)
@@ -404,7 +443,7 @@ def test_one_and_two_threads_give_the_same():
 def test_one_voxel_and_the_whole_image():
     voxel, everything = np.zeros((5, 7), bool), np.ones((5, 7), bool)
     voxel[2, 3] = True
-    assert surface_distances(voxel, voxel, tolerance=0) == SurfaceDistances(0, 0, 0, 0, 0, 1)
+    assert surface_distances(voxel, voxel, tolerance=0) == SurfaceDistances(0, 0, 0, 0, 0, 0, 0, 1)
     result = surface_distances(voxel, everything)
     assert result.asd == 2  # up or down to the image's edge, which is the surface of the full mask
     assert result.hd == math.hypot(2, 3)
@@ -462,7 +501,7 @@ NAN, INF = math.nan, math.inf
 def test_empty_masks(policy, one, both):
     for pred, truth, value, nsd in [(EMPTY, FULL, one, 0.0), (FULL, EMPTY, one, 0.0), (EMPTY, EMPTY, both, NAN)]:
         result = surface_distances(pred, truth, tolerance=2, empty=policy)
-        np.testing.assert_array_equal(result[:-1], [value] * 5)
+        np.testing.assert_array_equal(result[:-1], [value] * 7)
         np.testing.assert_array_equal(result.nsd, nsd)
 
 
@@ -480,6 +519,22 @@ def test_empty_raises_where_asked():
         surface_distances(EMPTY, EMPTY, empty="raise")
     assert surface_distances(EMPTY, EMPTY, empty=("raise", 0)).hd == 0
     assert surface_distances(FULL, FULL, empty="raise").hd == 0
+
+
+def test_directed_hausdorff_is_scipys():
+    from scipy.spatial.distance import directed_hausdorff
+
+    truth = np.zeros((12, 15), bool)
+    truth[3:9, 3:9] = True
+    pred = np.roll(truth, 1, axis=1)
+    pred[1, 13] = True  # a far island that only the prediction has
+    p, t = (np.argwhere(mask & ~binary_erosion(mask)) for mask in (pred, truth))
+    found = surface_distances(pred, truth)
+    assert found.hd_directed == pytest.approx(directed_hausdorff(p, t)[0], rel=1e-12)
+    assert found.hd_directed_reverse == pytest.approx(directed_hausdorff(t, p)[0], rel=1e-12) == pytest.approx(1)
+    assert found.hd == found.hd_directed > 4 * found.hd_directed_reverse
+    missed = surface_distances(np.zeros_like(truth), truth, empty=("inf", 0))
+    assert missed.hd_directed == missed.hd_directed_reverse == math.inf
 
 
 def test_percentile():
@@ -550,7 +605,8 @@ def test_the_definition(case):
     pred, truth, spacing = case
     there, back = brute_force(pred, truth, spacing)
     both = np.concatenate([there, back])
-    expected = (both.max(), np.percentile(both, 95), there.mean(), back.mean(), both.mean(), (both <= 1).mean())
+    expected = (both.max(), np.percentile(both, 95), there.mean(), back.mean(), both.mean())
+    expected += (there.max(), back.max(), (both <= 1).mean())
     np.testing.assert_allclose(surface_distances(pred, truth, spacing=spacing, tolerance=1), expected, rtol=1e-9)
 
 
@@ -560,10 +616,16 @@ def test_symmetry(case, pooled):
     pred, truth, spacing = case
     forth = surface_distances(pred, truth, spacing=spacing, tolerance=1, pooled=pooled)
     back = surface_distances(truth, pred, spacing=spacing, tolerance=1, pooled=pooled)
-    swapped = forth._replace(asd=forth.asd_reverse, asd_reverse=forth.asd)
+    swapped = forth._replace(
+        asd=forth.asd_reverse,
+        asd_reverse=forth.asd,
+        hd_directed=forth.hd_directed_reverse,
+        hd_directed_reverse=forth.hd_directed,
+    )
+    assert forth.hd == max(forth.hd_directed, forth.hd_directed_reverse)
     np.testing.assert_allclose(back, swapped, rtol=1e-12, atol=1e-12)
     itself = surface_distances(pred, pred, spacing=spacing, tolerance=0, pooled=pooled)
-    assert itself == SurfaceDistances(0, 0, 0, 0, 0, 1)
+    assert itself == SurfaceDistances(0, 0, 0, 0, 0, 0, 0, 1)
     assert forth.hd95 <= forth.hd and max(forth.asd, forth.asd_reverse) <= forth.hd
 
 

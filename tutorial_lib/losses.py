@@ -12,12 +12,13 @@ loss                             input and target                       answers
 :func:`hamming_loss`             logits, bits of the same shape         the score is the share of wrong bits
 :func:`dice_loss`                probability (B, C, ...), masks         the score is Dice
 :func:`iou_loss`                 probability (B, C, ...), masks         the score is IoU
+:func:`tversky_loss`             probability (B, C, ...), masks         a miss costs more than a false alarm
 :func:`ms_ssim_loss`             images (B, C, H, W[, D])               structure at several scales
 ===============================  =====================================  ===========================================
 
 All take ``reduction="none" | "mean" | "sum"``; compute half precision in float32 and return it; pass a NaN in the
-logits on to the loss; and give 0, with a zero gradient, as the mean of an empty batch. (The last is at home in
-:mod:`tutorial_lib.similarity`.)
+logits on to the loss; and give 0, with a zero gradient, as the mean of an empty batch. (Dice, IoU and Tversky are at
+home in :mod:`tutorial_lib.overlap`, the last in :mod:`tutorial_lib.similarity`.)
 """
 
 import math
@@ -29,6 +30,7 @@ from torch.nn import functional as F
 
 from . import _arguments as check
 from ._kernels.entropy import cross_entropy, sigmoid_focal
+from .overlap import dice_loss, iou_loss, tversky_loss
 from .similarity import MS_SSIM_WEIGHTS, ms_ssim, ms_ssim_loss
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "sigmoid_f1_loss",
     "sigmoid_focal_loss",
     "soft_f1_loss",
+    "tversky_loss",
 ]
 
 # --- Focal ----------------------------------------------------------------------------------------------------------
@@ -59,6 +62,7 @@ def focal_loss(
     *,
     gamma: float = 2.0,
     alpha: check.Numbers | None = None,
+    ignore_index: int | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     r"""Softmax focal loss: cross-entropy that counts a sample less the better it is already classified.
@@ -76,6 +80,8 @@ def focal_loss(
         target: (B, ...) class indices, or (B, C, ...) soft targets, floating-point, in [0, 1].
         gamma: :math:`\gamma`, at least 0.
         alpha: (C,) weights of the classes, such as :func:`class_balanced_weights`; ``None`` for 1.
+        ignore_index: a class index that is left out: its loss is 0, and the mean is over the others. It may be one that
+            is no class, such as 255 or -1. Soft targets have none.
         reduction: ``"none"``: (B, ...); ``"mean"`` over the targets, not divided by the weights; or ``"sum"``.
 
     Returns:
@@ -92,11 +98,14 @@ def focal_loss(
     (0.001804, 0.126928)
     """
     reduction, gamma = check.reduction(reduction), check.number(gamma, "gamma", low=0)
+    target, keep = check.kept(target, ignore_index)
     logits, indices = check.class_target(logits, target, soft=True)
     alpha = check.class_weight(alpha, "alpha", logits)
     if indices:
         loss = _focus(cross_entropy(logits, target), gamma)  # (B, C, ...) -> (B, ...)
-        return check.reduced(loss if alpha is None else loss * alpha[target], reduction)
+        return check.reduced(loss if alpha is None else loss * alpha[target], reduction, keep)
+    if keep is not None:
+        raise ValueError(f"ignore_index must be None for soft targets, which name no class, got {ignore_index}")
     loss = _focus(-logits.log_softmax(1), gamma) * target.to(logits.dtype)  # (B, C, ...)
     if alpha is not None:
         loss = loss * alpha.view(-1, *[1] * (logits.ndim - 2))  # (C,) -> (C, 1, ...)
@@ -109,15 +118,18 @@ def sigmoid_focal_loss(
     *,
     gamma: float = 2.0,
     alpha: float | None = None,
+    weight: check.Numbers | None = None,
+    pos_weight: float | check.Numbers | None = None,
+    ignore_index: int | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     r"""Sigmoid focal loss, one yes or no for each element.
 
-    .. math:: L = -\alpha\, y\, (1 - p)^\gamma \log p - (1 - \alpha) (1 - y)\, p^\gamma \log(1 - p),
-              \qquad p = \sigma(x)
+    .. math:: L = -w_c \left[ \alpha\, w^+_c\, y\, (1 - p)^\gamma \log p
+              + (1 - \alpha) (1 - y)\, p^\gamma \log(1 - p) \right], \qquad p = \sigma(x)
 
-    ``alpha=None`` leaves both factors out. :math:`\gamma = 0` is then binary cross-entropy. For soft targets it is the
-    mixture of the two losses, as in :func:`focal_loss` (torchvision mixes the probabilities instead).
+    ``alpha=None`` leaves its two factors out. :math:`\gamma = 0` is then binary cross-entropy. For soft targets it is
+    the mixture of the two losses, as in :func:`focal_loss` (torchvision mixes the probabilities instead).
 
     A class that the batch does not hold still has its negatives, and a loss. Chapter 08 (UNet 3+) will train with it.
 
@@ -126,6 +138,12 @@ def sigmoid_focal_loss(
         target: the same shape: bool, integer 0/1, or soft in [0, 1].
         gamma: :math:`\gamma`, at least 0.
         alpha: :math:`\alpha` in [0, 1], the weight of the positives; the paper's value is 0.25.
+        weight: :math:`w`, (C,) for logits (B, C, ...), one factor a class; ``None`` for 1. The mean is not divided by
+            it.
+        pos_weight: :math:`w^+`, the positives' factor: one number, or (C,) for logits (B, C, ...), such as a class's
+            negatives over its positives. (``BCEWithLogitsLoss`` wants them in a shape that it can broadcast.)
+        ignore_index: a value of the target that is left out, not 0 or 1: its loss is 0, and the mean is over the
+            others.
         reduction: ``"none"``: the input's shape; ``"mean"`` over all elements; or ``"sum"``.
 
     Returns:
@@ -142,15 +160,34 @@ def sigmoid_focal_loss(
     """
     reduction, gamma = check.reduction(reduction), check.number(gamma, "gamma", low=0)
     alpha = None if alpha is None else check.number(alpha, "alpha", low=0, high=1)
+    target, keep = check.kept(target, ignore_index)
+    if keep is not None and ignore_index in (0, 1):
+        raise ValueError(f"ignore_index must not be 0 or 1, which the target holds, got {ignore_index}")
     logits, target = check.bits(logits, target)
+    yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    positives = _each_class(pos_weight, "pos_weight", logits)
+    factor = yes if positives is None else yes * positives
     sign = target.mul(-2).add_(1)  # -1 for a positive, 1 for a negative
     if not sign.numel() or bool(sign.abs().amin() == 1):
         loss = sigmoid_focal(logits, sign, gamma)
-        return check.reduced(loss if alpha is None else loss * target.mul(2 * alpha - 1).add_(1 - alpha), reduction)
-    yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
-    one = torch.ones_like(sign)
-    positive, negative = sigmoid_focal(logits, -one, gamma), sigmoid_focal(logits, one, gamma)
-    return check.reduced(yes * target * positive + no * (1 - target) * negative, reduction)
+        if alpha is not None or positives is not None:
+            loss = loss * (target * (factor - no) + no)
+    else:
+        one = torch.ones_like(sign)
+        positive, negative = sigmoid_focal(logits, -one, gamma), sigmoid_focal(logits, one, gamma)
+        loss = factor * target * positive + no * (1 - target) * negative
+    classes = _each_class(weight, "weight", logits)
+    return check.reduced(loss if classes is None else loss * classes, reduction, keep)
+
+
+def _each_class(value: Any, name: str, logits: Tensor) -> Any:
+    """One number, or (C,) of them in a shape that fits logits (B, C, ...); ``None`` stays."""
+    if value is None or name == "pos_weight" and check.single(value):
+        return None if value is None else check.number(value, name, low=0)
+    if logits.ndim < 2:
+        raise ValueError(f"logits must be (B, C, ...) where {name} has a number a class, got {check.what(logits)}")
+    weight = check.class_weight(value, name, logits)
+    return weight.view(-1, *[1] * (logits.ndim - 2))  # (C,) -> (C, 1, ...)
 
 
 def _focus(entropy: Tensor, gamma: float) -> Tensor:
@@ -557,97 +594,3 @@ def hamming_loss(logits: Tensor, target: Tensor, *, reduction: str = "mean") -> 
     reduction = check.reduction(reduction)
     logits, target = check.bits(logits, target)
     return check.reduced(logits.sigmoid() * (1 - target) + (-logits).sigmoid() * target, reduction)
-
-
-# --- Overlap of masks -----------------------------------------------------------------------------------------------
-
-
-def dice_loss(
-    probability: Tensor,
-    target: Tensor,
-    *,
-    squared: bool = True,
-    smooth: float = 1e-5,
-    pooled: bool = True,
-    reduction: str = "mean",
-) -> Tensor:
-    r"""Soft Dice loss, pooled over the batch, averaged over channels.
-
-    .. math:: L_{Dice} = 1 - \frac{2 \sum p y + \epsilon}{\sum p^2 + \sum y^2 + \epsilon}
-
-    The sums run over rows and pixels: one ratio for the whole batch, as in DTC. An image without the structure then
-    does no harm, which it would if each had a ratio of its own (``pooled=False``). Where nothing is there and nothing
-    is predicted the loss is 0.
-
-    Args:
-        probability: (B, C, *spatial) in [0, 1].
-        target: the same shape: bool, integer 0/1, or soft in [0, 1].
-        squared: squares in the denominator (V-Net, DTC); ``False`` for plain sums.
-        smooth: :math:`\epsilon`, above 0.
-        pooled: ``False`` gives each row a ratio of its own.
-        reduction: ``"none"``: (C,), or (B, C) unless pooled; ``"mean"``; or ``"sum"``.
-
-    Returns:
-        The loss, in float32 where the input is narrower. 0 for an empty batch.
-
-    Raises:
-        ValueError: if the shapes differ, ``probability`` is not floating-point, either holds a value outside [0, 1], or
-            ``smooth`` is not above 0.
-
-    References:
-        Milletari et al., V-Net, 3DV 2016, section 3.
-
-    >>> mask = torch.tensor([[[1.0, 1.0, 0.0, 0.0]]])
-    >>> dice_loss(mask, mask).item(), round(dice_loss(1 - mask, mask).item(), 4)
-    (0.0, 1.0)
-    """
-    reduction, smooth = check.reduction(reduction), check.number(smooth, "smooth", above=0)
-    p, y = check.soft_masks(probability, target)
-    summed = _summed(p, pooled)
-    both = (p * y).sum(summed)  # (B, C, ...) -> (C,), or (B, C)
-    # For a 0/1 mask y^2 is y; soft targets need the square.
-    p, y = (p.square(), y.square()) if squared else (p, y)
-    return check.reduced(1 - (2 * both + smooth) / (p.sum(summed) + y.sum(summed) + smooth), reduction)
-
-
-def iou_loss(
-    probability: Tensor, target: Tensor, *, smooth: float = 1e-5, pooled: bool = True, reduction: str = "mean"
-) -> Tensor:
-    r"""Soft intersection over union (Jaccard) loss, pooled over the batch, averaged over channels.
-
-    .. math:: L_{IoU} = 1 - \frac{\sum p y + \epsilon}{\sum p + \sum y - \sum p y + \epsilon}
-
-    Where nothing is there and nothing is predicted the loss is 0. A soft mask against itself is not 0. Chapter 08
-    (UNet 3+) will train with it.
-
-    Args:
-        probability: (B, C, *spatial) in [0, 1].
-        target: the same shape: bool, integer 0/1, or soft in [0, 1].
-        smooth: :math:`\epsilon`, above 0.
-        pooled: sums over the whole batch; ``False`` gives each row a ratio of its own, as UNet 3+ does.
-        reduction: ``"none"``: (C,), or (B, C) unless pooled; ``"mean"``; or ``"sum"``.
-
-    Returns:
-        The loss, in float32 where the input is narrower. 0 for an empty batch.
-
-    Raises:
-        ValueError: if the shapes differ, ``probability`` is not floating-point, either holds a value outside [0, 1], or
-            ``smooth`` is not above 0.
-
-    References:
-        Rahman & Wang, Optimizing Intersection-Over-Union in Deep Neural Networks, ISVC 2016.
-
-    >>> round(iou_loss(torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]]), reduction="sum").item(), 4)
-    1.0
-    """
-    reduction, smooth = check.reduction(reduction), check.number(smooth, "smooth", above=0)
-    p, y = check.soft_masks(probability, target)
-    summed = _summed(p, pooled)
-    both = (p * y).sum(summed)  # (B, C, ...) -> (C,), or (B, C)
-    return check.reduced(1 - (both + smooth) / (p.sum(summed) + y.sum(summed) - both + smooth), reduction)
-
-
-def _summed(p: Tensor, pooled: bool) -> tuple[int, ...]:
-    """The dimensions that are summed over: pixels, and the batch too where it is pooled."""
-    pixels = tuple(range(2, p.ndim))
-    return (0, *pixels) if pooled else pixels

@@ -41,6 +41,8 @@ class SegmentationScores(NamedTuple, Generic[Array]):
     """(C,): share of the class's pixels that were found; a class's accuracy."""
     f1: Array
     """(C,): harmonic mean of precision and recall; for labels it is the same number as `dice`."""
+    mcc: Array
+    """(): Matthews' correlation coefficient, from -1 to 1; 0 is what a guess without a look at the pixels gets."""
 
 
 class SurfaceDistances(NamedTuple, Generic[Array]):
@@ -56,6 +58,10 @@ class SurfaceDistances(NamedTuple, Generic[Array]):
     """Average surface distance from the truth to the prediction."""
     assd: Array
     """Average symmetric surface distance: the mean over the distances of both directions, pooled."""
+    hd_directed: Array
+    """Directed Hausdorff distance from the prediction to the truth: how far out its farthest voxel lies."""
+    hd_directed_reverse: Array
+    """Directed Hausdorff distance from the truth to the prediction: how far the farthest missed voxel lies."""
     nsd: Array | None
     """Normalised surface Dice at `tolerance`, between 0 and 1; None where no tolerance was given."""
 
@@ -63,12 +69,15 @@ class SurfaceDistances(NamedTuple, Generic[Array]):
 # --- The confusion matrix --------------------------------------------------------------------------------------------
 
 
-def confusion_matrix(pred: Array, target: Array, num_classes: int, *, ignore_index: int | None = None) -> Array:
+def confusion_matrix(
+    pred: Array, target: Array, num_classes: int, *, ignore_index: int | None = None, normalize: str | None = None
+) -> Array:
     r"""Count how often each true class was predicted as each class.
 
     .. math:: M_{ij} = |\{x : \text{target}(x) = i,\ \text{pred}(x) = j\}|
 
-    Rows are the truth, columns the prediction. The matrices of a data set's parts add up to the matrix of the whole.
+    Rows are the truth, columns the prediction. The matrices of a data set's parts add up to the matrix of the whole;
+    normalised ones do not, so add first.
 
     Args:
         pred: labels 0 … C-1, any shape, any integer type (or bool, as the labels 0 and 1).
@@ -77,9 +86,12 @@ def confusion_matrix(pred: Array, target: Array, num_classes: int, *, ignore_ind
         ignore_index: pixels whose *target* is this label are left out, whatever was predicted there. It may be a label
             outside 0 … C-1 (255, -1) or one of the classes. (A NumPy masked array is refused: fill it with such a
             label.)
+        normalize: ``"true"``: each row over its sum, so that the diagonal is the recall; ``"pred"``: each column over
+            its sum (precision); ``"all"``: shares of all pixels; ``None``: counts. A row or column of zeros has no
+            shares and is nan (scikit-learn gives 0, which reads as "always wrong").
 
     Returns:
-        (C, C) int64, on the inputs' device.
+        (C, C) int64, or float64 where it is normalised, on the inputs' device.
 
     Raises:
         ValueError: shapes, kinds or devices differ; labels are not integers; a label that is not ignored lies outside
@@ -97,10 +109,15 @@ def confusion_matrix(pred: Array, target: Array, num_classes: int, *, ignore_ind
     is_numpy = isinstance(given[0], np.ndarray)
     num_classes = check.whole(num_classes, "num_classes", low=1)
     ignore_index = None if ignore_index is None else check.whole(ignore_index, "ignore_index")
+    check.choice(normalize, "normalize", ("true", "pred", "all", None))
     p, t = (_flat(_tensor(check.labels(labels, name))) for labels, name in zip(given, ("pred", "target")))
 
-    counts = count_pairs(p, t, num_classes, ignore_index)  # (pixels,), (pixels,) -> (C * C,)
-    return _like(counts.view(num_classes, num_classes), is_numpy)
+    matrix = count_pairs(p, t, num_classes, ignore_index).view(num_classes, num_classes)  # (pixels,) twice -> (C, C)
+    if normalize is not None:
+        matrix = matrix.to(check.double(matrix.device))
+        total = matrix.sum() if normalize == "all" else matrix.sum(1 if normalize == "true" else 0, keepdim=True)
+        matrix = matrix / total
+    return _like(matrix, is_numpy)
 
 
 def _flat(labels: torch.Tensor) -> torch.Tensor:
@@ -109,7 +126,7 @@ def _flat(labels: torch.Tensor) -> torch.Tensor:
 
 
 def segmentation_scores(matrix: Array) -> SegmentationScores[Array]:
-    r"""Turn a confusion matrix into accuracies, IoU, Dice, precision and recall.
+    r"""Turn a confusion matrix into accuracies, IoU, Dice, precision, recall and Matthews' coefficient.
 
     With :math:`TP_i = M_{ii}`, and :math:`T_i = \sum_j M_{ij}` pixels of class i in the truth, :math:`P_i = \sum_j
     M_{ji}` in the prediction:
@@ -119,7 +136,14 @@ def segmentation_scores(matrix: Array) -> SegmentationScores[Array]:
               IoU_i = \frac{TP_i}{T_i + P_i - TP_i}, \quad
               Dice_i = F1_i = \frac{2\, TP_i}{T_i + P_i} = \frac{2\, IoU_i}{1 + IoU_i}
 
-    Mean accuracy is the mean recall; frequency-weighted IoU is :math:`\sum_i T_i\, IoU_i / \sum_i T_i`.
+    Mean accuracy is the mean recall; frequency-weighted IoU is :math:`\sum_i T_i\, IoU_i / \sum_i T_i`. Matthews'
+    coefficient, for any number of classes, is the correlation of the two labellings, with
+    :math:`N = \sum_i T_i`:
+
+    .. math:: MCC = \frac{N \sum_i TP_i - \sum_i T_i P_i}
+              {\sqrt{\left(N^2 - \sum_i T_i^2\right) \left(N^2 - \sum_i P_i^2\right)}}
+
+    Where the truth, or the prediction, has a single class it is 0/0 and nan (scikit-learn gives 0).
 
     A class that never occurs, neither in the truth nor in the prediction, scores nan and is left out of the means: it
     is neither found nor missed. A class that only the prediction has scores IoU = Dice = precision = 0 and lowers
@@ -137,7 +161,8 @@ def segmentation_scores(matrix: Array) -> SegmentationScores[Array]:
 
     References:
         Long, Shelhamer, Darrell, CVPR 2015 (arXiv:1411.4038), section 5 (pixel accuracy, mean accuracy, mean IU, f.w.
-        IU).
+        IU); Gorodkin, Comparing two K-category assignments by a K-category correlation coefficient, Computational
+        Biology and Chemistry 2004 (Matthews' coefficient for more than two classes).
 
     >>> scores = segmentation_scores(np.array([[50, 10], [5, 35]]))
     >>> print(round(scores.pixel_accuracy, 4), scores.iou.round(4), round(scores.mean_iou, 4), scores.dice.round(4))
@@ -168,8 +193,17 @@ def segmentation_scores(matrix: Array) -> SegmentationScores[Array]:
         precision=hit / predicted,
         recall=recall,
         f1=dice.clone(),
+        mcc=_matthews(hit, truth, predicted, total),
     )
     return SegmentationScores(*(_like(score, isinstance(given, np.ndarray)) for score in scores))
+
+
+def _matthews(hit: torch.Tensor, truth: torch.Tensor, predicted: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+    """Of shares, not counts: the square of a large count has more digits than a float64."""
+    hit, truth, predicted = (counts / total.unsqueeze(-1) for counts in (hit, truth, predicted))
+    spread = (1 - truth.square().sum(-1)) * (1 - predicted.square().sum(-1))
+    single = (truth == 1).any(-1) | (predicted == 1).any(-1)  # 1 - 1 may be left with a rounding error
+    return ((hit.sum(-1) - (truth * predicted).sum(-1)) / spread.sqrt()).masked_fill(single, math.nan)
 
 
 # --- Surface distances -----------------------------------------------------------------------------------------------
@@ -195,7 +229,8 @@ def surface_distances(
     .. math:: D_{pt} = \{ d(p, T) : p \in \partial P \}, \quad D_{tp} = \{ d(t, P) : t \in \partial T \}, \qquad
               d(p, B) = \min_{q \in \partial B} \lVert p - q \rVert_2
 
-    - hd :math:`= \max(D_{pt} \cup D_{tp})`; asd :math:`= \mathrm{mean}\, D_{pt}`; asd_reverse
+    - hd :math:`= \max(D_{pt} \cup D_{tp})`; hd_directed :math:`= \max D_{pt}`; hd_directed_reverse
+      :math:`= \max D_{tp}`; asd :math:`= \mathrm{mean}\, D_{pt}`; asd_reverse
       :math:`= \mathrm{mean}\, D_{tp}`; assd :math:`= \mathrm{mean}(D_{pt} \cup D_{tp})`;
     - hd95, pooled: the 95th percentile of :math:`D_{pt} \cup D_{tp}`; not pooled: the larger of the two lists'
       percentiles (linear interpolation, as ``numpy.percentile``);
@@ -277,7 +312,7 @@ def _measure(pred, target, spacing, percentile, pooled, tolerance, policy, both_
         value = policy[len(missing) - 1]
         if value is None:
             raise ValueError(f"{' and '.join(missing)} empty: no surface, so no distance (empty='raise')")
-        return (value,) * 5 + (0.0 if len(missing) == 1 else math.nan,)
+        return (value,) * 7 + (0.0 if len(missing) == 1 else math.nan,)
 
     p, t = surfaces(pred, target)
     there, back = both_ways(lambda pair: nearest(pair[0], pair[1], spacing), [(p, t), (t, p)])
@@ -285,7 +320,7 @@ def _measure(pred, target, spacing, percentile, pooled, tolerance, policy, both_
     hd95 = np.percentile(pool, percentile) if pooled else max(np.percentile(d, percentile) for d in (there, back))
     # 3 steps of 0.1 are 0.30000000000000004: they must lie within a tolerance of 0.3.
     nsd = math.nan if tolerance is None else np.mean(pool <= tolerance * (1 + 1e-9))
-    return pool.max(), hd95, there.mean(), back.mean(), pool.mean(), nsd
+    return pool.max(), hd95, there.mean(), back.mean(), pool.mean(), there.max(), back.max(), nsd
 
 
 # --- Arguments in, results out --------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ from .targets import boxes as boxes
 from .targets import class_counts as class_counts
 from .targets import class_target as class_target
 from .targets import class_weight as class_weight
+from .targets import kept as kept
 from .targets import labelled as labelled
 from .targets import rois as rois
 from .targets import soft_masks as soft_masks

@@ -188,8 +188,12 @@ def no_autocast(device: torch.device) -> contextlib.AbstractContextManager:
     return torch.autocast(device.type, enabled=False)
 
 
-def reduced(values: Tensor, reduction: str) -> Tensor:
-    """What :func:`reduction` says; the mean of nothing is 0."""
+def reduced(values: Tensor, reduction: str, keep: Tensor | None = None) -> Tensor:
+    """What :func:`reduction` says, of the values to keep (0 for the others); the mean of nothing is 0."""
+    if keep is not None:
+        values = values.where(keep, values.new_zeros(()))
+        if reduction == "mean":
+            return values.sum() / keep.sum().clamp_min(1)
     if reduction == "none":
         return values
     return values.mean() if reduction == "mean" and values.numel() else values.sum()

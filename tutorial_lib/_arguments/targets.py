@@ -7,7 +7,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from .arrays import double, every_row, same_shape, tensor, unit, wide
-from .scalars import named_items, sequence
+from .scalars import named_items, sequence, whole
 from .words import bare, is_dense, is_tensor, what
 
 if TYPE_CHECKING:
@@ -112,6 +112,21 @@ def class_target(logits: Any, target: Any, *, soft: bool = False) -> tuple[Tenso
         if low < 0 or high >= classes:
             raise ValueError(f"target must hold classes from 0 to {classes - 1}, got {low if low < 0 else high}")
     return wide(logits), True
+
+
+def kept(target: Any, ignore_index: Any) -> tuple[Any, Tensor | None]:
+    """A target with 0 where it is ``ignore_index``, and where it is not; ``None`` where nothing is to be ignored.
+
+    What is no dense tensor is handed back as it came: who takes the target says what it should be.
+    """
+    if ignore_index is None:
+        return target, None
+    ignore_index = whole(ignore_index, "ignore_index")
+    if not is_dense(target):
+        return target, None
+    # In int64: torch would wrap -1 to the 255 of a uint8.
+    ignored = (target if target.is_floating_point() else target.long()) == ignore_index
+    return target.masked_fill(ignored, 0), ~ignored
 
 
 def bits(logits: Any, target: Any, shape: str = "") -> tuple[Tensor, Tensor]:
