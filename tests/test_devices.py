@@ -487,7 +487,7 @@ def _(on):
 # --- networks -------------------------------------------------------------------------------------------------------
 
 
-@row("networks.DualVNet", "networks.DualUNet", "networks.sliding_window", tolerance=DEEP)
+@row("networks.DualVNet", "networks.DualUNet", "networks.sliding_window", "networks.flip_average", tolerance=DEEP)
 def _(on):
     torch.manual_seed(0)
     options = {"filters": 4, "convs": (1, 2, 2), "dropout": 0.0}  # each device draws its own dropout masks
@@ -497,6 +497,7 @@ def _(on):
     given = [vnet(volume), unet(image)]
     for blend in ("uniform", "gaussian"):
         given.append(networks.sliding_window(unet, image.detach()[:, :, :15], window=8, stride=5, blend=blend))
+    given.append(networks.flip_average(unet, image, dims=(-1,)))
     return given
 
 

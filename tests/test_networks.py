@@ -348,7 +348,7 @@ def test_sliding_window_bad_input():
         sliding_window(same, volume.long(), window=4)
     with pytest.raises(ValueError, match="not empty"):
         sliding_window(same, volume[:0], window=4)
-    with pytest.raises(ValueError, match=r"model must keep the size of its windows, .*got \(4, 1, 2, 4\)"):
+    with pytest.raises(ValueError, match=r"model must keep the size of its windows, .*, got \(4, 1, 2, 4\)"):
         sliding_window(lambda x: x[:, :, ::2], volume, window=4)
     with pytest.raises(ValueError, match="model must return a tensor, .* got str"):
         sliding_window(lambda x: "mask", volume, window=4)

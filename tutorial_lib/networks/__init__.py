@@ -11,7 +11,7 @@ unet.py     :class:`DualUNet`    concatenation, three levels (for a laptop)   11
 ==========  ===================  ===========================================  ==========================  =============
 
 ``efficientnet_lite.py`` has :class:`EfficientNetLite`, a classifier with trained weights that detectors stand on.
-``windows.py`` has :func:`sliding_window`; ``blocks.py`` what the networks are built of.
+``windows.py`` has :func:`sliding_window` and :func:`flip_average`; ``blocks.py`` what the networks are built of.
 """
 
 from .blocks import DualOutput
@@ -20,7 +20,7 @@ from .refinenet import ChainedResidualPooling, MultiResolutionFusion, RefineNet,
 from .skips import MapOutput, UNet, UNet3Plus, UNetPlusPlus, class_guided
 from .unet import DualUNet
 from .vnet import DualVNet
-from .windows import sliding_window
+from .windows import flip_average, sliding_window
 
 __all__ = [
     "ChainedResidualPooling",
@@ -37,5 +37,6 @@ __all__ = [
     "DualVNet",
     "EfficientNetLite",
     "pretrained_efficientnet_lite",
+    "flip_average",
     "sliding_window",
 ]
