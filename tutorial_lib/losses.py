@@ -186,7 +186,7 @@ def _each_class(value: Any, name: str, logits: Tensor) -> Any:
         return None if value is None else check.number(value, name, low=0)
     if logits.ndim < 2:
         raise ValueError(f"logits must be (B, C, ...) where {name} has a number a class, got {check.what(logits)}")
-    weight = check.class_weight(value, name, logits)
+    weight: Any = check.class_weight(value, name, logits)
     return weight.view(-1, *[1] * (logits.ndim - 2))  # (C,) -> (C, 1, ...)
 
 
