@@ -5,6 +5,7 @@ second_device.py everywhere, number for number. Results must be on the device th
 says otherwise. A function missing from the table fails the test.
 """
 
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -34,10 +35,12 @@ from tutorial_lib import (
     level_sets,
     losses,
     metrics,
+    multimix,
     networks,
     overlap,
     proposals,
     roi,
+    saliency,
 )
 from tutorial_lib import boxes as box_module
 from tutorial_lib import mixup as mixing
@@ -90,6 +93,11 @@ NO_TENSORS = {
     "mixup.Mixing": "what manifold_mixup and flow_mixup yield",
     "networks.DualOutput": RESULT,
     "networks.MapOutput": RESULT,
+    "networks.MultiTaskOutput": RESULT,
+    "multimix.MultiMixBatch": "what multimix_step is handed",
+    "multimix.MultiMixLoss": RESULT,
+    "multimix.PseudoLabelLoss": RESULT,
+    "multimix.Rung": "yes or no",
     "ensembles.ambiguity": NUMBERS,
     "ensembles.corrected_t_test": NUMBERS,
     "ensembles.majority_accuracy": NUMBERS,
@@ -655,6 +663,54 @@ def _(on):
     encoder.to(on.device)
     image = on(uniform(1, 1, 19, 24))
     return [[out.logits, *out.side] for out in (on.model(net)(image) for net in nets)]
+
+
+@row("saliency.saliency", tolerance=DEEP)
+def _(on):
+    torch.manual_seed(0)
+    model = on.model(nn.Sequential(nn.Conv2d(1, 3, 3), nn.Softplus(), nn.Flatten(), nn.Linear(3 * 36, 2)))
+    image = on(uniform(4, 1, 8, 8))
+    given = [saliency.saliency(model, image, on(whole(2, 4)), samples=n, generator=seeded()) for n in (1, 3)]
+    return given, saliency.saliency(model, image, create_graph=True)
+
+
+@row("networks.MultiTaskUNet", "networks.SaliencyBridge", tolerance=DEEP)
+def _(on):
+    torch.manual_seed(0)
+    network = on.model(networks.MultiTaskUNet(filters=(4, 8), dropout=0.0, bridge=networks.SaliencyBridge()))
+    image = on(uniform(2, 1, 16, 16))
+    published = networks.SaliencyBridge(resize="published", normalize=False)
+    return network(image), published(image, image**2, (4, 4))
+
+
+@row("multimix.multimix_step", tolerance=DEEP)
+def _(on):
+    torch.manual_seed(0)
+    network = on.model(networks.MultiTaskUNet(filters=(4, 8), dropout=0.0, bridge=networks.SaliencyBridge()))
+    images = on(*(uniform(4, 1, 16, 16, seed=seed) for seed in range(4)))
+    truth, hidden = on(whole(2, 4)), on(whole(2, 4, seed=3))
+    batch = multimix.MultiMixBatch(images[0], truth, images[1], images[1] < 0.5, images[2], images[3], hidden)
+    strong = functools.partial(augment.strong_augment, ranges={"brightness": (0.4, 0.9)})
+    return multimix.multimix_step(network, batch, strong=strong, threshold=0.0, generator=seeded())
+
+
+@row("multimix.pseudo_label_loss", "multimix.segmentation_kl", "multimix.multimix_loss")
+def _(on):
+    strong, weak, target = on.leaf(noise(12, 3)), on(2 * noise(12, 3, seed=1)), on(whole(3, 12))
+    maps, others = on.leaf(noise(2, 1, 8, 8)), on.leaf(noise(2, 1, 8, 8, seed=1))
+    limits = on(torch.tensor([0.5, 0.6, 0.7]))
+    given = [multimix.pseudo_label_loss(strong, weak, threshold=t, target=target) for t in (0.6, limits)]
+    given += [multimix.segmentation_kl(maps, others, rule=rule) for rule in ("pixels", "published")]
+    sides = {"class_logits": strong, "class_target": target, "strong_logits": strong, "weak_logits": weak}
+    masks = {"mask_logits": maps, "mask_target": on(uniform(2, 1, 8, 8) < 0.5), "unlabelled_mask_logits": others}
+    return given, multimix.multimix_loss(**sides, **masks)
+
+
+@row("multimix.flexmatch_thresholds", "multimix.FlexMatchThresholds", tolerance=EXACT)
+def _(on):
+    keeper = on.model(multimix.FlexMatchThresholds(6, 3, threshold=0.6))
+    counts = on(torch.tensor([4, 2, 1]))
+    return keeper(on(torch.tensor([0, 3, 5])), on(6 * noise(3, 3))), multimix.flexmatch_thresholds(counts, unused=1)
 
 
 @row("networks.class_guided", tolerance=CORRECT)

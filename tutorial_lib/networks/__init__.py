@@ -10,12 +10,14 @@ vnet.py     :class:`DualVNet`    addition, five levels (DTC's network)        9,
 unet.py     :class:`DualUNet`    concatenation, three levels (for a laptop)   116,770 (2-D)               4
 ==========  ===================  ===========================================  ==========================  =============
 
+``multitask.py`` has :class:`MultiTaskUNet`, which classifies and segments, with MultiMix's bridge between the tasks.
 ``efficientnet_lite.py`` has :class:`EfficientNetLite`, a classifier with trained weights that detectors stand on.
 ``windows.py`` has :func:`sliding_window` and :func:`flip_average`; ``blocks.py`` what the networks are built of.
 """
 
 from .blocks import DualOutput
 from .efficientnet_lite import EfficientNetLite, pretrained_efficientnet_lite
+from .multitask import MultiTaskOutput, MultiTaskUNet, SaliencyBridge
 from .refinenet import ChainedResidualPooling, MultiResolutionFusion, RefineNet, ResidualConvUnit
 from .skips import MapOutput, UNet, UNet3Plus, UNetPlusPlus, class_guided
 from .unet import DualUNet
@@ -25,6 +27,9 @@ from .windows import flip_average, sliding_window
 __all__ = [
     "ChainedResidualPooling",
     "MapOutput",
+    "MultiTaskOutput",
+    "MultiTaskUNet",
+    "SaliencyBridge",
     "MultiResolutionFusion",
     "RefineNet",
     "ResidualConvUnit",
