@@ -28,6 +28,7 @@ import tutorial_lib.lab
 from tutorial_lib import (
     _arguments,
     adversarial,
+    attention,
     augment,
     consistency,
     detection,
@@ -86,6 +87,7 @@ NO_TENSORS = {
     "consistency.MeanTeacherLoss": RESULT,
     "consistency.dtc_weights": NUMBERS,
     "consistency.gaussian_rampup": NUMBERS,
+    "attention.LabelContext": RESULT,
     "metrics.SegmentationScores": RESULT,
     "metrics.SurfaceDistances": RESULT,
     "mixup.Draw": RESULT,
@@ -507,6 +509,38 @@ def _(on):
         given.append(networks.sliding_window(unet, image.detach()[:, :, :15], window=8, stride=5, blend=blend))
     given.append(networks.flip_average(unet, image, dims=(-1,)))
     return given
+
+
+# --- Attention ------------------------------------------------------------------------------------------------------
+
+
+@row(
+    "attention.draw_projection",
+    "attention.random_features",
+    "attention.performer_attention",
+    "attention.linear_attention",
+    tolerance=(1e-3, 1e-5),
+)
+def _(on):
+    query, key, value = (on.leaf(0.5 * noise(2, 3, 70, 4, seed=seed)) for seed in range(3))
+    # The draw is another one on each device; what is computed from it must not be.
+    drawn = attention.draw_projection(6, 4, device=query.device, dtype=query.dtype)
+    assert drawn.device == query.device
+    projection, mask = on(noise(6, 4)), on(uniform(2, 70) < 0.8)
+    options = [{"causal": causal, "mask": some} for causal in (False, True) for some in (None, mask)]
+    return [
+        attention.random_features(query, projection),
+        *(attention.performer_attention(query, key, value, projection=projection, **some) for some in options),
+        *(attention.linear_attention(query, key, value, **some) for some in options),
+    ]
+
+
+@row("attention.label_attention", "attention.LabelAttention", tolerance=(1e-4, 1e-5))
+def _(on):
+    torch.manual_seed(0)
+    hidden, mask = on.leaf(noise(2, 7, 4)), on(uniform(2, 7) < 0.7)
+    layer = on.model(attention.LabelAttention(4, 3, projected=5))
+    return [*attention.label_attention(hidden, on(noise(3, 4)), mask=mask), layer(hidden, mask)]
 
 
 # --- RoI ------------------------------------------------------------------------------------------------------------
