@@ -14,6 +14,8 @@ from platformdirs import user_cache_path
 #: Prepared sets: name -> file below the data folder. ``data_scripts/<name>.py`` is the recipe of each.
 SETS = {
     "bccd": "bccd/bccd.npz",
+    "chest_masks": "chest_masks/covid_cxr_seg_128.npz",
+    "chest_xray": "chest_xray/covid_cxr_3class_96.npz",
     "departments_zh": "departments_zh/departments_longtail_zh.npz",
     "dsb2018": "dsb2018/dsb2018_nuclei_128.npz",
     "la2018": "la2018/la2018_64x48x32.npz",
@@ -78,6 +80,12 @@ def load_real(name: str, folder: str | os.PathLike | None = None) -> dict[str, n
         ``class_names`` (3,); ``split`` (2233,) ``"train"``, ``"val"`` or ``"test"``; ``source`` (2233,), its picture.
         The pictures themselves: ``picture`` (364, 240, 320, 3) uint8, ``picture_id``, ``picture_split`` (364,); all
         boxes in them: ``box`` (4886, 4) float32, x1, y1, x2, y2 in pixels, ``box_label``, ``box_picture`` (4886,).
+        For ``"chest_masks"``, one row an X-ray: ``image`` (100, 128, 128) uint8 grey; ``mask`` (100, 7, 128, 128) uint8
+        0/1 in the order of ``mask_names`` (7,), which overlap; ``has_mask`` (100, 7) bool; ``finding``, ``view``,
+        ``patient``, ``filename``, ``licence`` (100,); ``split`` (100,) as above; ``original_size`` (100, 2).
+        For ``"chest_xray"``, one row an X-ray: ``image`` (1124, 96, 96) uint8 grey; ``label`` (1124,) uint8, an index
+        into ``class_names`` (3,), *each from another hospital*; ``patient``, ``filename`` (1124,); ``split`` (1124,) as
+        above, by patient as in ``"chest_masks"``; ``in_seg_set`` (1124,) bool, whether it is there too.
         For ``"dsb2018"``, one row a picture of cell nuclei: ``image`` (300, 128, 128) uint8 grey; ``instances``, same
         shape, uint8, 0 background, 1 ... n a nucleus each; ``n_instances`` (300,); ``kind`` (300,), two of
         fluorescence, one of histology; ``id`` (300,); ``split`` (300,) ``"train"``, ``"val"`` or ``"test"``.
