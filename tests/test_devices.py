@@ -128,6 +128,7 @@ NO_TENSORS["augment.MagnitudeRange"] = NUMBERS
 # The upper floor: modules whose functions compute with tensors, and why the others are not asked.
 LAB = ("calibration", "training")
 NOT_ASKED = {
+    "chest": "makes data on the CPU",
     "checks": "compares answers with references on the CPU; expect, which may be handed anything, is in the table",
     "claims": "works on Python's numbers",
     "clinical_notes": "makes texts, and labels on the CPU",
