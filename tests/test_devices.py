@@ -36,6 +36,7 @@ from tutorial_lib import (
     level_sets,
     losses,
     metrics,
+    multilabel,
     multimix,
     networks,
     overlap,
@@ -89,6 +90,9 @@ NO_TENSORS = {
     "consistency.gaussian_rampup": NUMBERS,
     "attention.LabelContext": RESULT,
     "metrics.SegmentationScores": RESULT,
+    "multilabel.F1Scores": RESULT,
+    "multilabel.PseudoLabels": RESULT,
+    "multilabel.Thresholds": RESULT,
     "metrics.SurfaceDistances": RESULT,
     "mixup.Draw": RESULT,
     "mixup.Mixed": RESULT,
@@ -764,6 +768,24 @@ def _(on):
     models = [nn.Linear(3, 2).to(on.device) for _ in range(3)]
     given = [ensembles.average(probs, rule=rule) for rule in ("arithmetic", "geometric", "rank")]
     return [*given, ensembles.vote(on(whole(3, 5, 7)), classes=3), ensembles.average_parameters(models)]
+
+
+@row(
+    "multilabel.f1_scores",
+    "multilabel.tune_thresholds",
+    "multilabel.stratified_folds",
+    "multilabel.pseudo_labels",
+    tolerance=EXACT,  # NumPy, on the CPU
+)
+def _(on):
+    probs, target = on(uniform(12, 3)), on(uniform(12, 3, seed=1) < 0.5)
+    found = [
+        *multilabel.f1_scores(probs > 0.5, target),
+        *multilabel.tune_thresholds(probs, target),
+        multilabel.stratified_folds(target, 3, seed=0),
+        *multilabel.pseudo_labels(probs, threshold=0.6),
+    ]
+    return [torch.as_tensor(value).tolist() for value in found]
 
 
 # --- adversarial training -------------------------------------------------------------------------------------------
