@@ -114,8 +114,11 @@ def test_the_grouping_equals_the_papers_algorithm_in_loops(letters):
     image = data.astronaut()[100:130, 180:220] / 255
     labels = segmentation.felzenszwalb(image, scale=20, sigma=0.5, min_size=8)
     channels = grouping.convert(image, "hsv")
-    histograms = grouping._histograms(labels, channels, grouping._texture(channels))
-    ours = grouping._merge(labels, *histograms, letters)
+    histograms = [
+        grouping._counts(labels, grouping._bins(values, bins), bins)
+        for values, bins in ((channels, 25), (grouping._texture(channels), 10))
+    ]
+    ours = grouping._merge(labels, *histograms, grouping._neighbours(labels), letters)
     assert labels.max() > 15 and len(ours) == 2 * labels.max() + 1
     assert ours.astype(int).tolist() == [list(box) for box in in_loops(labels, *histograms, letters)]
 
@@ -129,7 +132,7 @@ def test_the_histograms_are_counts_in_loops_and_each_sums_to_one():
         for channel in range(2):
             counts[labels[y, x], channel, min(int(values[y, x, channel] * 25), 24)] += 1
     expected = counts.reshape(3, -1) / counts.reshape(3, -1).sum(1, keepdims=True)
-    np.testing.assert_allclose(grouping._counts(labels, values, 25), expected, atol=1e-15)
+    np.testing.assert_allclose(grouping._counts(labels, grouping._bins(values, 25), 25), expected, atol=1e-15)
 
 
 def test_the_texture_of_an_edge_points_one_way():
@@ -151,7 +154,7 @@ def test_hue_and_saturation_fill_many_bins():
     """The popular package counts hue and saturation, which lie in [0, 1], in bins of [0, 255]: all fall into the first
     (AlpacaTechJP/selectivesearch). A colour histogram in one bin cannot tell regions apart."""
     hsv = grouping.convert(data.astronaut()[::4, ::4] / 255, "hsv")
-    ours = grouping._counts(np.zeros(hsv.shape[:2], int), hsv, 25).reshape(3, 25)
+    ours = grouping._counts(np.zeros(hsv.shape[:2], int), grouping._bins(hsv, 25), 25).reshape(3, 25)
     assert (ours[:2] > 0).sum() > 35
     popular = [np.histogram(hsv[..., channel], 25, (0.0, 255.0))[0] for channel in range(2)]
     assert all((counts > 0).sum() == 1 for counts in popular)

@@ -10,7 +10,6 @@ A heap holds the similarities; one that names a region that is no more is passed
 """
 
 import heapq
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,12 +40,13 @@ def group_regions(
     runs = []
     for space in spaces:
         channels = convert(pixels, space)
-        texture = _texture(channels)
+        bins = _bins(channels, _COLOUR_BINS), _bins(_texture(channels), _TEXTURE_BINS)
         for scale in scales:
             least = int(scale) if min_size is None else min_size
             labels = felzenszwalb(channels, scale=scale, sigma=sigma, min_size=least)
-            histograms = _histograms(labels, channels, texture)
-            runs += [_merge(labels, *histograms, letters) for letters in sums]
+            colour, texture = _counts(labels, bins[0], _COLOUR_BINS), _counts(labels, bins[1], _TEXTURE_BINS)
+            pairs = _neighbours(labels)
+            runs += [_merge(labels, colour, texture, pairs, letters) for letters in sums]
     return runs
 
 
@@ -77,26 +77,31 @@ def _texture(channels: np.ndarray) -> np.ndarray:
         np.stack([gaussian_filter(channels[..., c], 1, order=order) for c in range(channels.shape[-1])], -1)
         for order in ((0, 1), (1, 0))
     )
-    angle = np.arange(_DIRECTIONS) * (2 * np.pi / _DIRECTIONS)
-    slopes = np.maximum(x[..., None] * np.cos(angle) + y[..., None] * np.sin(angle), 0)
+    slopes = np.empty((*channels.shape, _DIRECTIONS))
+    for direction in range(_DIRECTIONS):  # one after the other: small arrays stay in the processor's cache
+        angle = direction * (2 * np.pi / _DIRECTIONS)
+        slopes[..., direction] = np.maximum(x * np.cos(angle) + y * np.sin(angle), 0)
     largest = slopes.max((0, 1), keepdims=True)
-    return slopes / np.where(largest > 0, largest, 1)
+    return np.divide(slopes, np.where(largest > 0, largest, 1), out=slopes)
 
 
-def _histograms(labels: np.ndarray, channels: np.ndarray, texture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each region the colours (R, C*25) and textures (R, C*80), each of sum 1."""
-    return _counts(labels, channels, _COLOUR_BINS), _counts(labels, texture.reshape(*labels.shape, -1), _TEXTURE_BINS)
+def _bins(values: np.ndarray, bins: int) -> np.ndarray:
+    """Of (H, W, ...) values in [0, 1] the numbers of their bins, the last one closed; (columns, H*W) bytes."""
+    columns = values.reshape(values.shape[0] * values.shape[1], -1).T
+    return np.stack([np.minimum((column * bins).astype(np.int64), bins - 1).astype(np.uint8) for column in columns])
 
 
-def _counts(labels: np.ndarray, values: np.ndarray, bins: int) -> np.ndarray:
-    regions, columns = int(labels.max()) + 1, values.shape[-1]
-    bin_ = np.minimum((values * bins).astype(np.int64), bins - 1)
-    place = (labels[..., None] * columns + np.arange(columns)) * bins + bin_
-    found = np.bincount(place.ravel(), minlength=regions * columns * bins).reshape(regions, -1).astype(np.float64)
+def _counts(labels: np.ndarray, numbers: np.ndarray, bins: int) -> np.ndarray:
+    """Of each region how often each bin of each column occurs, (R, columns*bins), of sum 1."""
+    regions, first = int(labels.max()) + 1, labels.ravel() * bins
+    counts = [np.bincount(first + column, minlength=regions * bins).reshape(regions, bins) for column in numbers]
+    found = np.concatenate(counts, 1).astype(np.float64)
     return found / found.sum(1, keepdims=True)
 
 
-def _merge(labels: np.ndarray, colour: np.ndarray, texture: np.ndarray, letters: str) -> np.ndarray:
+def _merge(
+    labels: np.ndarray, colour: np.ndarray, texture: np.ndarray, pairs: list[tuple[int, int]], letters: str
+) -> np.ndarray:
     regions, total = int(labels.max()) + 1, labels.size
     parts = [part for letter, part in (("C", colour), ("T", texture)) if letter in letters]
     histogram = np.zeros((2 * regions - 1, sum(part.shape[1] for part in parts)))
@@ -117,7 +122,7 @@ def _merge(labels: np.ndarray, colour: np.ndarray, texture: np.ndarray, letters:
         return result
 
     near: list[set[int]] = [set() for _ in range(2 * regions - 1)]
-    for a, b in _neighbours(labels):
+    for a, b in pairs:
         near[a].add(b)
         near[b].add(a)
     heap = [
@@ -162,14 +167,12 @@ def _around(box: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def _neighbours(labels: np.ndarray) -> list[tuple[int, int]]:
     """Pairs of regions of which a pixel of one touches a pixel of the other, by an edge or a corner."""
-    pairs = []
-    for dy, dx in itertools.product((0, 1), (-1, 0, 1)):
-        if (dy, dx) in ((0, -1), (0, 0)):
-            continue
+    regions, keys = int(labels.max()) + 1, []
+    for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1)):
         rows = labels.shape[0] - dy
         first = labels[:rows, max(0, -dx) : labels.shape[1] - max(0, dx)]
         second = labels[dy:, max(0, dx) : labels.shape[1] - max(0, -dx)]
         differ = first != second
-        pairs.append(np.stack((first[differ], second[differ]), 1))
-    every = np.sort(np.concatenate(pairs), axis=1)
-    return [(int(a), int(b)) for a, b in np.unique(every, axis=0)]
+        one, other = first[differ], second[differ]
+        keys.append(np.minimum(one, other) * regions + np.maximum(one, other))
+    return [divmod(key, regions) for key in np.unique(np.concatenate(keys)).tolist()]
