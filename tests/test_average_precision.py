@@ -116,6 +116,10 @@ def test_padillas_example_by_four_averages():
     one = found(boxes, [1 - rank / 100 for rank in range(1, 25)])
     got = [average_precision([one], [truth], rule=rule, iou=[0.5]).ap for rule in ("voc07", "voc", "coco")]
     assert got == pytest.approx([0.26840, 0.24569, 0.24816], abs=5e-6)
+    # Its two best have one score; in the other order they give other numbers.
+    other = {**one, "scores": [0.98, 0.99, *one["scores"][2:]]}
+    got = [average_precision([other], [truth], rule=rule, iou=[0.5]).ap for rule in ("voc07", "voc", "coco")]
+    assert got == pytest.approx([0.2381, 0.2235, 0.2251], abs=5e-5)
     curve = average_precision([one], [truth], rule="voc").curves[0]
     assert curve.recall[0] == pytest.approx(1 / 15) and curve.precision[22] == pytest.approx(7 / 23)
 
@@ -131,9 +135,11 @@ def test_voc_looks_at_the_best_object_only_and_coco_at_the_best_free_one():
 
 
 def test_boxes_of_one_form_read_as_the_other_give_another_iou():
-    half, whole = found([[0.5, 0.5, 1, 1]], [0.9]), known([[0, 0, 1, 1]])
-    assert average_precision([half], [whole], iou=[0.25]).ap == 1
-    assert average_precision([half], [whole], iou=[0.26]).ap == 0
+    """(.5, .5, 1, 1) as corners overlaps the unit square by .25; as place and size, to (1.5, 1.5), by 1/7."""
+    whole = known([[0, 0, 1, 1]])
+    for box, below, above in (([0.5, 0.5, 1, 1], 0.25, 0.26), ([0.5, 0.5, 1.5, 1.5], 0.142, 0.143)):
+        assert average_precision([found([box], [0.9])], [whole], iou=[below]).ap == 1
+        assert average_precision([found([box], [0.9])], [whole], iou=[above]).ap == 0
 
 
 def test_masks_and_boxes_differ():

@@ -22,6 +22,7 @@ from tutorial_lib.boxes import (
     encode_boxes,
     keep_boxes,
     make_anchors,
+    match_boxes,
     nms,
 )
 
@@ -162,6 +163,87 @@ def test_anchors():
     for bad in ({"stride": 0}, {"sizes": []}, {"sizes": [-1]}, {"ratios": [0]}, {"feature_size": (0, 1)}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             make_anchors(**{"feature_size": (1, 1), "stride": 8, "sizes": [8], **bad})
+
+
+def test_anchors_are_torchvisions_rounded_ones():
+    """Its AnchorGenerator; the 3 × 3 map is that of test_models_detection_anchor_utils.py."""
+    options = {"stride": 5, "offset": 0, "rounded": True, "ratios": [1], "dtype": torch.float64}
+    grid = make_anchors(3, sizes=[10], **options)
+    assert grid[:4].tolist() == [[-5, -5, 5, 5], [0, -5, 10, 5], [5, -5, 15, 5], [-5, 0, 5, 10]]
+    assert grid[-1].tolist() == [5, 5, 15, 15]
+    three = make_anchors(1, sizes=[32, 128], **options | {"ratios": [0.5, 1, 2]})
+    assert three[:4].tolist() == [[-23, -11, 23, 11], [-16, -16, 16, 16], [-11, -23, 11, 23], [-91, -45, 91, 45]]
+
+
+def test_rounding_makes_small_anchors_up_to_a_fifth_too_small():
+    """Half of 5 is 2.5, to even 2: an anchor that is asked for at 5 pixels is 4 wide, one of 15 is 16."""
+    options = {"stride": 1, "sizes": [5, 15], "ratios": [1]}
+    assert box_area(make_anchors(1, rounded=True, **options)).sqrt().tolist() == [4, 16]
+    assert box_area(make_anchors(1, **options)).sqrt().tolist() == [5, 15]
+
+
+def test_anchors_are_detectrons():
+    """detectron2, tests/modeling/test_anchor_generator.py: its cells' corners and its cells' middles."""
+    options = {"stride": 4, "sizes": [32, 64], "ratios": [0.25, 1, 4], "dtype": torch.float64}
+    six = [[32, 8], [16, 16], [8, 32], [64, 16], [32, 32], [16, 64]]
+    corner = make_anchors((1, 2), offset=0, **options)
+    assert corner.tolist() == [[x - w, -h, x + w, h] for x in (0, 4) for w, h in six]
+    assert torch.equal(make_anchors((1, 2), **options), corner + 2)
+
+
+def test_anchors_are_the_multibox_prior_of_d2l():
+    """D2L, anchor.md: a photograph of 561 × 728, anchors at every pixel. Its sizes are shares of the height, its ratios
+    width over height, and of all pairs it takes those with the first size or the first ratio; so do we, of ours."""
+    high, wide, sizes, ratios = 561, 728, (0.75, 0.5, 0.25), (1, 2, 0.5)
+    cells = make_anchors(
+        (251, 251), stride=1, sizes=[size * high for size in sizes], ratios=[1 / ratio for ratio in ratios]
+    ).view(251, 251, 3, 3, 4)
+    there = cells[250, 250] / torch.tensor([wide, high, wide, high])
+    torch.testing.assert_close(there[0, 0], torch.tensor([0.0551, 0.0715, 0.6331, 0.8215]), atol=5e-5, rtol=0)
+    # In loops, as the book builds them.
+    pairs = [(size, ratios[0]) for size in sizes] + [(sizes[0], ratio) for ratio in ratios[1:]]
+    prior = []
+    for size, ratio in pairs:
+        w, h = size * math.sqrt(ratio) * high / wide / 2, size / math.sqrt(ratio) / 2
+        prior.append([250.5 / wide - w, 250.5 / high - h, 250.5 / wide + w, 250.5 / high + h])
+    ours = torch.cat((there[:, 0], there[0, 1:]))
+    torch.testing.assert_close(ours, torch.tensor(prior), atol=1e-6, rtol=0)
+
+
+def test_d2l_from_anchors_to_labels_offsets_and_kept_boxes():
+    """D2L, anchor.md: its dog, its cat and five anchors; then four boxes of which two are kept."""
+    objects = tensor([0.1, 0.08, 0.52, 0.92], [0.55, 0.2, 0.9, 0.88])
+    anchors = tensor(
+        [0, 0.1, 0.2, 0.3], [0.15, 0.2, 0.4, 0.4], [0.63, 0.05, 0.88, 0.98], [0.66, 0.45, 0.8, 0.8],
+        [0.57, 0.3, 0.92, 0.9],
+    )  # fmt: skip
+    iou = box_iou(objects, anchors)
+    expected = tensor([0.0536, 0.1417, 0, 0, 0], [0, 0, 0.5657, 0.2059, 0.7459])
+    torch.testing.assert_close(iou, expected, atol=5e-5, rtol=0)
+    matches = match_boxes(iou, high=0.5, low=0.5)
+    assert (matches + 1).tolist() == [0, 1, 2, 0, 2]  # there the background is 0
+    positive = [1, 2, 4]
+    offsets = encode_boxes(objects[matches[positive]], anchors[positive], weights=(10, 10, 5, 5))
+    published = tensor([1.40, 10, 2.594, 7.175], [-1.20, 0.269, 1.682, -1.566], [-0.571, -1, 0, 0.626])
+    torch.testing.assert_close(offsets, published, atol=6e-4, rtol=0)
+    found = tensor([0.1, 0.08, 0.52, 0.92], [0.08, 0.2, 0.56, 0.95], [0.15, 0.3, 0.62, 0.91], [0.55, 0.2, 0.9, 0.88])
+    overlap = box_iou(found, found)
+    torch.testing.assert_close(overlap[0, 1:], tensor(0.737, 0.545, 0), atol=6e-4, rtol=0)
+    assert nms(found, tensor(0.9, 0.8, 0.7, 0.9), 0.5).tolist() == [0, 3]
+
+
+def test_the_coder_and_iou_by_hand():
+    anchor, box = tensor(0, 0, 10, 10), tensor(2, 4, 12, 24)
+    torch.testing.assert_close(encode_boxes(box, anchor), tensor(0.2, 0.9, 0, math.log(2)))
+    torch.testing.assert_close(
+        encode_boxes(box, anchor, weights=(10, 10, 5, 5)), tensor(2, 9, 0, 5 * math.log(2)), atol=1e-12, rtol=0
+    )
+    # Growth is cut, shrinking is not.
+    grown = decode_boxes(tensor(0, 0, 50, -50), anchor)
+    torch.testing.assert_close(grown, tensor(5 - 312.5, 5, 5 + 312.5, 5))
+    # detectron2, tests/structures/test_boxes.py
+    six = tensor([0, 0, 1, 1], [0, 0, 0.5, 1], [0, 0, 1, 0.5], [0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1], [0.5, 0.5, 1.5, 1.5])
+    torch.testing.assert_close(box_iou(tensor([0, 0, 1, 1]), six), tensor([1, 0.5, 0.5, 0.25, 0.25, 0.25 / 1.75]))
 
 
 def test_clipping_and_keeping():

@@ -309,7 +309,7 @@ class RegionProposals(nn.Module):
             raise ValueError(f"objects must be one tensor an image, {len(scores.logits)}, got {len(objects)}")
         rows, columns, labels, predicted, wanted = [], [], [], [], []
         for row, boxes in enumerate(objects):
-            iou = box_iou(check.boxes(boxes, f"objects[{row}]", "(G, 4)"), scores.anchors)
+            iou = box_iou(check.objects(boxes, f"objects[{row}]"), scores.anchors)
             matches = match_boxes(iou, high=self.high, low=self.low, rule=self.rule)
             sample = sample_matches(matches, count=self.count, positive=self.positive, generator=generator)
             chosen = torch.cat((sample.positive, sample.negative))

@@ -44,6 +44,7 @@ from .targets import class_target as class_target
 from .targets import class_weight as class_weight
 from .targets import kept as kept
 from .targets import labelled as labelled
+from .targets import objects as objects
 from .targets import rois as rois
 from .targets import soft_masks as soft_masks
 from .words import listed as listed

@@ -22,6 +22,15 @@ def boxes(value: Any, name: str, shape: str = "(..., 4)") -> Tensor:
     return tensor(value, name, shape, kind="floating-point")
 
 
+def objects(value: Any, name: str) -> Tensor:
+    """Boxes (G, 4) that can be learned: finite, with area."""
+    value = boxes(value, name, "(G, 4)")
+    every_row(value.isfinite(), f"{name} must be finite", value)
+    expected = f"{name} must have x1 < x2 and y1 < y2 (are they x, y, width, height?)"
+    every_row(value[:, 2:] > value[:, :2], expected, value)
+    return value
+
+
 def rois(value: Any, features: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """Of either form of RoIs, the image's number (K,) and the scaled corners (K, 4), wide enough to be computed with.
 

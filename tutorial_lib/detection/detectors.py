@@ -312,7 +312,12 @@ def _losses(classes: Tensor, boxes: Tensor, *first: Tensor) -> DetectionLoss:
 def _given(proposals: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
     if isinstance(proposals, Tensor) or len(proposals) != len(sizes):
         raise ValueError(f"proposals must be a list of one tensor (K, 4) an image, {len(sizes)}, got {len(proposals)}")
-    return [check.boxes(some, f"proposals[{place}]", "(K, 4)") for place, some in enumerate(proposals)]
+    for place, some in enumerate(proposals):
+        check.boxes(some, f"proposals[{place}]", "(K, 4)")
+        check.every_row(some.isfinite(), f"proposals[{place}] must be finite", some)
+        expected = f"proposals[{place}] must have x1 <= x2 and y1 <= y2 (are they x, y, width, height?)"
+        check.every_row(some[:, 2:] >= some[:, :2], expected, some)
+    return list(proposals)
 
 
 def _truths(truths: Sequence[Any], sizes: Sequence[tuple[int, int]], classes: int) -> list[dict]:
@@ -323,11 +328,8 @@ def _truths(truths: Sequence[Any], sizes: Sequence[tuple[int, int]], classes: in
     for place, truth in enumerate(truths):
         entry = dict(truth._asdict() if hasattr(truth, "_asdict") else truth)
         name = f"truths[{place}]"
-        boxes = check.boxes(entry.get("boxes"), f"{name} boxes", "(G, 4)")
+        boxes = check.objects(entry.get("boxes"), f"{name} boxes")
         labels = check.tensor(entry.get("labels"), f"{name} labels", f"({len(boxes)},)", kind="whole")
-        check.every_row(boxes.isfinite(), f"{name} boxes must be finite", boxes)
-        expected = f"{name} boxes must have x1 < x2 and y1 < y2 (are they x, y, width, height?)"
-        check.every_row(boxes[:, 2:] > boxes[:, :2], expected, boxes)
         if len(labels) and not (0 <= int(labels.min()) and int(labels.max()) < classes):
             low, high = int(labels.min()), int(labels.max())
             raise ValueError(f"{name} labels must be classes from 0 to {classes - 1}, got {low if low < 0 else high}")
