@@ -248,7 +248,8 @@ class MaskHead(_Stage):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Scores of every class in each cell."""
-        return self.scores(self.layers(pooled))
+        # A CPU's convolutions of many small maps are a third faster where a cell's channels lie together.
+        return self.scores(self.layers(pooled.contiguous(memory_format=torch.channels_last)))
 
     def loss(self, logits: Tensor, sampled: Sequence[Sampled], truths: Sequence[Mapping[str, Tensor]]) -> Tensor:
         """Mean over boxes and cells; the true masks are cut out of the *proposals*, and stay soft at their edges."""
