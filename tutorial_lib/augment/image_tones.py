@@ -17,7 +17,7 @@ def autocontrast(images: Tensor, _: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
-    return (images * factor).clamp(0, 1)
+    return (images * factor).clamp_(0, 1)
 
 
 def color(images: Tensor, factor: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def equalize(images: Tensor, _: Tensor) -> Tensor:
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
     """Only the highest bits of a level are kept."""
     step = 2.0 ** (8 - bits.round())
-    return (_levels(images) / step).floor() * step / 255
+    return (_levels(images) / step).floor_() * (step / 255)
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def solarize(images: Tensor, threshold: Tensor) -> Tensor:
 
 
 def _levels(images: Tensor) -> Tensor:
-    return (images * 255).round()
+    return (images * 255).round_()
 
 
 def _grey(images: Tensor) -> Tensor:
@@ -76,4 +76,4 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def _blend(dull: Tensor, images: Tensor, factor: Tensor) -> Tensor:
-    return torch.lerp(dull.expand_as(images), images, factor.expand_as(images)).clamp(0, 1)
+    return torch.lerp(dull.expand_as(images), images, factor.expand_as(images)).clamp_(0, 1)

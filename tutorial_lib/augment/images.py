@@ -120,7 +120,7 @@ def image_operation(
     _check_magnitude(name, sizes)
     rows = torch.arange(len(images))
     if name == "cutout":
-        return _cutout(working, sizes, _draws(2, len(images), generator), fill).to(images)
+        return _cutout(working.clone(), sizes, _draws(2, len(images), generator), fill).to(images)
     done, _ = _apply(working.clone(), None, {name: rows}, sizes, fill, interpolation)
     return done.to(images)
 
