@@ -156,6 +156,7 @@ def from_the_grown_side(anchors, offsets):
     ("wrong", "hint"),
     [
         (with_options(one=1), "whole pixels"),
+        (with_options(one=1, start="corner", most=math.inf), "as it was shipped"),
         (as_matterport, "+ 1 and - 1"),
         (with_options(exp_on_centre=True), "exp is for the sides alone"),
         (with_options(turned="centre"), "t_x is in widths of the anchor and t_y in heights"),
@@ -250,6 +251,15 @@ def trapezes(scores, is_hit, n_truth):
     return auc(np.append(0.0, hits / n_truth), np.append(1.0, hits / np.arange(1, len(hits) + 1)))
 
 
+def shipped(order=1, found=True):
+    def routine(scores, is_hit, n_truth):
+        hits = is_hit[(order * scores).argsort(stable=True)].double().cumsum(0)
+        precision = hits / torch.arange(1, len(hits) + 1)
+        return float(torch.trapezoid(precision, hits / (hits.max() if found else n_truth)))
+
+    return routine
+
+
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
@@ -264,6 +274,8 @@ def trapezes(scores, is_hit, n_truth):
         (faulty(by="found"), "not of those found"),
         (of_what_was_found, "never found count too"),
         (trapezes, "no trapezes"),
+        (shipped(), "as it was shipped"),
+        (shipped(order=-1, found=False), "no trapezes"),
         (faulty(nothing=0.0), "drops out of the mean; got 0"),
         (faulty(nothing=1.0), "drops out of the mean; got 1"),
         (lambda s, h, n: area(s, h, n) if n else float(h.sum()) / n, "without objects the answer is nan"),

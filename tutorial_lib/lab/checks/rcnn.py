@@ -167,6 +167,10 @@ def _decode_mistakes(anchors, offsets):
 
     return [
         (
+            corners(anchors[:, 0] + tx * more_w, anchors[:, 1] + ty * more_h, more_w * tw.exp(), more_h * th.exp()),
+            "that is the coder as it was shipped, all three faults",
+        ),
+        (
             corners(x + tx * w, y + ty * h, w * tw.exp(), h * th.exp()),
             "growth is cut at 1000/16: clamp t_w and t_h at its logarithm before exp, or one bad step gives infinite "
             "boxes",
@@ -339,9 +343,17 @@ def _area_mistakes(scores, hits, truths):
         (found / truths, "that is the recall alone"),
         (found / max(count, 1), "that is the precision of all detections together"),
         (_trapezes(recall, precision), "steps under the envelope, not slanted lines between points (no trapezes)"),
+        (
+            float(np.trapezoid(precision, recall)),
+            "steps under the envelope, not slanted lines between points (no trapezes)",
+        ),
         (_trapezes(recall, precision, 1.0), "steps under the envelope, not slanted lines between points (no trapezes)"),
     ]
     if count:
+        worst = _curve(scores, hits, max(found, 1), "rising")
+        mistakes.append(
+            (float(np.trapezoid(worst[1], worst[0])), "that is the routine as it was shipped, all three faults")
+        )
         by_rank = np.arange(1, count + 1) / count
         steps = np.maximum.accumulate(precision[::-1])[::-1] * np.diff(by_rank, prepend=0.0)
         mistakes += [
