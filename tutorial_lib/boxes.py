@@ -176,6 +176,9 @@ def make_anchors(
     r (height over width) has width :math:`a / \sqrt r` and height :math:`a \sqrt r`: all ratios have the area
     :math:`a^2`.
 
+    (SSD's priors, D2L's ``multibox_prior``, are shares of the picture: multiply their sizes by its height, turn their
+    ratios, width over height, upside down, and divide the answer by width and height.)
+
     Args:
         feature_size: (H, W) of the feature map, or one number for both.
         stride: pixels of the image between two cells.
