@@ -10,6 +10,7 @@ sentences.py     :func:`split_sentences`
 tokens.py        :func:`tokenize`, :func:`detokenize`, :func:`detect_language`
 forms.py         stop words, stems, dictionary forms, n-grams
 vocabulary.py    :class:`Vocabulary`: tokens as numbers
+subwords.py      words cut into parts: :func:`learn_bpe`, :func:`learn_wordpiece`
 lengths.py       long texts: :func:`head_tail`, :func:`windows`, :func:`length_statistics`
 duplicates.py    :func:`find_duplicates`, :func:`conflicting_labels`
 ===============  ===================================================================================================

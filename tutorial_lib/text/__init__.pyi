@@ -97,6 +97,24 @@ from tutorial_lib.text.sentences import (
 from tutorial_lib.text.sentences import (
     split_sentences as split_sentences,
 )
+from tutorial_lib.text.subwords import (
+    BytePairs as BytePairs,
+)
+from tutorial_lib.text.subwords import (
+    WordPieces as WordPieces,
+)
+from tutorial_lib.text.subwords import (
+    apply_bpe as apply_bpe,
+)
+from tutorial_lib.text.subwords import (
+    apply_wordpiece as apply_wordpiece,
+)
+from tutorial_lib.text.subwords import (
+    learn_bpe as learn_bpe,
+)
+from tutorial_lib.text.subwords import (
+    learn_wordpiece as learn_wordpiece,
+)
 from tutorial_lib.text.tokens import (
     detect_language as detect_language,
 )
