@@ -32,16 +32,21 @@ from tutorial_lib.augment import (
     synonym_replacement,
 )
 from tutorial_lib.text import (
+    NgramModel,
+    PerceptronTagger,
+    Piece,
     Vocabulary,
     add_boundaries,
     apply_bpe,
     apply_wordpiece,
     audit,
     clean,
+    clinical_tagger,
     compose,
     conflicting_labels,
     detokenize,
     find_duplicates,
+    find_entities,
     head,
     head_tail,
     jaccard,
@@ -51,6 +56,8 @@ from tutorial_lib.text import (
     length_statistics,
     lowercase,
     mask_personal_data,
+    negated,
+    ngram_counts,
     ngrams,
     remove_stop_words,
     sentence_pieces,
@@ -102,6 +109,17 @@ SEVERAL = {
     "learn_wordpiece words": lambda x: learn_wordpiece(x, 1),
     "apply_bpe tokens": lambda x: apply_bpe(x, learn_bpe(["a"], 1)),
     "apply_wordpiece tokens": lambda x: apply_wordpiece(x, learn_wordpiece(["a"], 1)),
+    "find_entities dictionary": lambda x: find_entities("a", x),
+    "find_entities names": lambda x: find_entities("a", ["a"], names=x),
+    "negated cues": lambda x: negated("a", Piece("a", 0, 1), cues=x),
+    "negated after": lambda x: negated("a", Piece("a", 0, 1), after=x),
+    "negated false_cues": lambda x: negated("a", Piece("a", 0, 1), false_cues=x),
+    "negated stops": lambda x: negated("a", Piece("a", 0, 1), stops=x),
+    "tagger tokens": lambda x: clinical_tagger().tag(x),
+    "ngram_counts texts": lambda x: ngram_counts([x], 2),
+    "NgramModel texts": lambda x: NgramModel([x]),
+    "NgramModel context": lambda x: NgramModel([["a"]]).probability("a", x),
+    "NgramModel text": lambda x: NgramModel([["a"]]).log_probability(x),
     "protect rules": protect,
     "keep": lambda x: random_swap(TOKENS, keep=x, **RNG),
     "tokens": lambda x: random_swap(x, **RNG),
@@ -161,6 +179,10 @@ WHOLES = {
     "length_statistics": lambda n: length_statistics(["abc"], limit=n),
     "jaccard": lambda n: jaccard("a b c", "a b d", shingle=n),
     "find_duplicates": lambda n: find_duplicates(["a b c d", "a b c e"], threshold=0.5, shingle=n),
+    "window": lambda n: negated("no a b c", Piece("c", 7, 8), window=n),
+    "ngram_counts": lambda n: ngram_counts([["a", "b"]], n),
+    "n of a model": lambda n: NgramModel([["a", "b"]], n=n, min_freq=n).counts,
+    "epochs": lambda n: PerceptronTagger().fit([[("a", "X"), ("b", "Y")]], epochs=n, seed=n).weights,
     "merges": lambda n: learn_bpe({"low": 5, "lower": 2}, n),
     "merges of word pieces": lambda n: learn_wordpiece({"low": 5, "lower": 2}, n, min_count=n),
     "max_characters": lambda n: apply_wordpiece(["ab"], learn_wordpiece(["ab"], 0), max_characters=n),
@@ -177,6 +199,7 @@ WHOLES = {
     "variants": lambda n: augment(["severe pain today"], operations=eda_operations(), n=n),
 }
 REALS = {
+    "k of a model": lambda p: NgramModel([["a", "b"]], k=p).probability("a", ["b"]),
     "threshold": lambda p: find_duplicates(["a b c d", "a b c e"], threshold=p, shingle=1),
     "p": lambda p: random_deletion(list("abcdef"), p=p, rng=random.Random(0)),
     "alpha": lambda p: eda("severe pain today", alpha=p, n=2, rng=random.Random(0)),
@@ -192,7 +215,15 @@ def test_whole_numbers_of_every_kind(name):
     answers = [WHOLES[name](number) for number in WHOLE]
     assert all(answer == answers[0] for answer in answers)
     for wrong in (2.0, "2", True, None if "length" not in name and "words" not in name else "x"):
-        if wrong is None and name in ("length", "length_statistics", "head_tail", "windows", "max_size", "words"):
+        if wrong is None and name in (
+            "length",
+            "length_statistics",
+            "head_tail",
+            "windows",
+            "max_size",
+            "words",
+            "window",
+        ):
             continue
         with pytest.raises(ValueError, match="must be a whole number"):
             WHOLES[name](wrong)

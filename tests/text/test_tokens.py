@@ -52,7 +52,7 @@ def test_tokens(text, tokens):
 
 
 def test_chinese_by_character_needs_no_dictionary(monkeypatch):
-    monkeypatch.setattr(cutting, "_segmenter", None)
+    monkeypatch.setattr(cutting, "segmenter", None)
     assert tokenize("发热3天，CT", characters=True) == ["发", "热", "3", "天", "，", "CT"]
     assert tokenize("糖尿病 DM", language="en") == ["糖", "尿", "病", "DM"]
     assert tokenize("no Chinese here") == ["no", "Chinese", "here"]
@@ -125,7 +125,7 @@ def test_jieba_says_nothing_writes_nothing_and_changes_nothing(tmp_path):
     ],
 )
 def test_a_missing_library_is_named_with_the_way_to_get_it(monkeypatch, library, function):
-    for cached in (cutting._segmenter, forms._stemmer, forms._lemmatizer):
+    for cached in (cutting.segmenter, forms._stemmer, forms._lemmatizer):
         cached.cache_clear()
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ImportError, match=r"is needed to .*pip install 'tutorial-lib\[text\]'"):

@@ -144,6 +144,23 @@ def test_order_frequency_and_size():
     assert repr(vocabulary) == "Vocabulary(6 entries: [PAD], [UNK], b, 发热, a, c)"
 
 
+def test_the_other_convention_has_the_unknown_token_at_zero(tmp_path):
+    records = [["no", "fever"], ["no", "cough"]]
+    ours, other = Vocabulary.build(records), Vocabulary.build(records, zero=UNK)
+    assert other.tokens == (UNK, PAD, *ours.tokens[2:]) and other.counts == ours.counts
+    assert (ours.unknown, ours.padding, other.unknown, other.padding) == (1, 0, 0, 1)
+    assert other.encode(["no", "rash", PAD]) == [2, 0, 0] and other.decode([2, 0, 1]) == ["no", UNK]
+    ids, mask = other.pad([["rash"], ["no", "fever"]])
+    assert ids.tolist() == [[0, 1], [2, 4]] and mask.tolist() == [[True, False], [True, True]]
+    path = tmp_path / "vocabulary.json"
+    other.save(path)
+    assert Vocabulary.load(path) == other != ours and Vocabulary.load(path).padding == 1
+    ours.save(path)
+    assert "zero" not in json.loads(path.read_text())  # files are as they always were
+    with pytest.raises(ValueError, match=r"zero must be '\[PAD\]' or '\[UNK\]', got 0"):
+        Vocabulary(["a"], zero=0)
+
+
 def test_the_same_numbers_in_every_process():
     code = "from tutorial_lib.text import Vocabulary; print(Vocabulary.build([list('the quick brown fox')]).tokens)"
     outputs = set()

@@ -11,6 +11,9 @@ tokens.py        :func:`tokenize`, :func:`detokenize`, :func:`detect_language`
 forms.py         stop words, stems, dictionary forms, n-grams
 vocabulary.py    :class:`Vocabulary`: tokens as numbers
 subwords.py      words cut into parts: :func:`learn_bpe`, :func:`learn_wordpiece`
+tags.py          parts of speech: :func:`pos_tags`, :class:`PerceptronTagger`
+entities.py      terms of a dictionary, and whether they are denied: :func:`find_entities`, :func:`negated`
+language_model   the next word, out of counts: :func:`ngram_counts`, :class:`NgramModel`
 lengths.py       long texts: :func:`head_tail`, :func:`windows`, :func:`length_statistics`
 duplicates.py    :func:`find_duplicates`, :func:`conflicting_labels`
 ===============  ===================================================================================================

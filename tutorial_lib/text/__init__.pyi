@@ -58,6 +58,30 @@ from tutorial_lib.text.duplicates import (
 from tutorial_lib.text.duplicates import (
     jaccard as jaccard,
 )
+from tutorial_lib.text.entities import (
+    FALSE_NEGATIONS as FALSE_NEGATIONS,
+)
+from tutorial_lib.text.entities import (
+    JIEBA_NAMES as JIEBA_NAMES,
+)
+from tutorial_lib.text.entities import (
+    NEGATION_CUES as NEGATION_CUES,
+)
+from tutorial_lib.text.entities import (
+    NEGATION_CUES_AFTER as NEGATION_CUES_AFTER,
+)
+from tutorial_lib.text.entities import (
+    NEGATION_STOPS as NEGATION_STOPS,
+)
+from tutorial_lib.text.entities import (
+    Entity as Entity,
+)
+from tutorial_lib.text.entities import (
+    find_entities as find_entities,
+)
+from tutorial_lib.text.entities import (
+    negated as negated,
+)
 from tutorial_lib.text.forms import (
     STOP_WORDS as STOP_WORDS,
 )
@@ -75,6 +99,12 @@ from tutorial_lib.text.forms import (
 )
 from tutorial_lib.text.forms import (
     stem as stem,
+)
+from tutorial_lib.text.language_model import (
+    NgramModel as NgramModel,
+)
+from tutorial_lib.text.language_model import (
+    ngram_counts as ngram_counts,
 )
 from tutorial_lib.text.lengths import (
     head as head,
@@ -114,6 +144,27 @@ from tutorial_lib.text.subwords import (
 )
 from tutorial_lib.text.subwords import (
     learn_wordpiece as learn_wordpiece,
+)
+from tutorial_lib.text.tagged_notes import (
+    Tagged as Tagged,
+)
+from tutorial_lib.text.tagged_notes import (
+    tagged_sentences as tagged_sentences,
+)
+from tutorial_lib.text.tags import (
+    JIEBA_TAGS as JIEBA_TAGS,
+)
+from tutorial_lib.text.tags import (
+    PerceptronTagger as PerceptronTagger,
+)
+from tutorial_lib.text.tags import (
+    chinese_tags as chinese_tags,
+)
+from tutorial_lib.text.tags import (
+    clinical_tagger as clinical_tagger,
+)
+from tutorial_lib.text.tags import (
+    pos_tags as pos_tags,
 )
 from tutorial_lib.text.tokens import (
     detect_language as detect_language,

@@ -152,7 +152,7 @@ def _any_of(terms: tuple[str, ...]) -> re.Pattern[str]:
 def _chinese_words(run: str, single: bool) -> list[str]:
     """A run of Chinese characters, cut into words; each character keeps its marks (variation selectors)."""
     bare = without_marks(run)
-    words = list(bare if single else _segmenter().cut(bare))
+    words = list(bare if single else segmenter().cut(bare))
     if len(bare) == len(run):
         return words
     characters = iter(letters(run))
@@ -160,7 +160,7 @@ def _chinese_words(run: str, single: bool) -> list[str]:
 
 
 @functools.cache
-def _segmenter():
+def segmenter():
     """A jieba tokenizer of our own: no output, no file in the temporary folder, the user's own jieba untouched.
 
     jieba would log to stderr and keep its dictionary in a file of a known name in a folder that everybody can write,

@@ -27,9 +27,13 @@ class Vocabulary:
 
     Ties are broken by the token itself, so that the same texts give the same numbers on every machine.
 
+    Other code often has the unknown token at 0: with ``zero="[UNK]"`` the two change places, and padding is 1. The
+    numbers of the two are ``vocabulary.unknown`` and ``vocabulary.padding`` (``nn.Embedding``'s ``padding_idx``).
+
     Args:
         tokens: the tokens from number 2 on, each once, without ``[PAD]`` and ``[UNK]``.
         counts: how often each was seen, for the same tokens; 0 where not given.
+        zero: which of ``[PAD]`` and ``[UNK]`` is number 0; the other is 1.
 
     Raises:
         ValueError: if a token comes twice or is reserved, or if the lengths differ.
@@ -41,7 +45,7 @@ class Vocabulary:
     ['no', 'fever']
     """
 
-    def __init__(self, tokens: Iterable[str], counts: Iterable[int] | None = None):
+    def __init__(self, tokens: Iterable[str], counts: Iterable[int] | None = None, *, zero: str = PAD):
         tokens = check.strings(tokens, "tokens")
         counts = (0,) * len(tokens) if counts is None else check.wholes(counts, "counts", low=0)
         if len(counts) != len(tokens):
@@ -49,7 +53,9 @@ class Vocabulary:
         reserved = {PAD, UNK} & set(tokens)
         if reserved:
             raise ValueError(f"tokens must be without numbers 0 and 1 of every vocabulary, got {sorted(reserved)}")
-        self.tokens = (PAD, UNK, *tokens)
+        self.unknown = int(check.choice(zero, "zero", (PAD, UNK)) == PAD)
+        self.padding = 1 - self.unknown
+        self.tokens = (PAD, UNK, *tokens) if zero == PAD else (UNK, PAD, *tokens)
         self.counts = (0, 0, *counts)
         self._ids = {token: i for i, token in enumerate(tokens, start=2)}
         if len(self._ids) < len(tokens):
@@ -64,6 +70,7 @@ class Vocabulary:
         min_freq: int = 1,
         max_size: int | None = None,
         specials: Sequence[str] = (),
+        zero: str = PAD,
     ) -> "Vocabulary":
         """Count the tokens of texts and keep the frequent ones. Build it from the training texts only.
 
@@ -72,6 +79,7 @@ class Vocabulary:
             min_freq: leave out tokens seen less often.
             max_size: at most so many entries, ``[PAD]`` and ``[UNK]`` included; at least 2.
             specials: tokens that come first, seen or not, such as ``[BOS]``.
+            zero: ``"[PAD]"`` or ``"[UNK]"``, which of the two is number 0.
         """
         min_freq = check.whole(min_freq, "min_freq", low=1)
         counts: Counter[str] = Counter()
@@ -88,7 +96,7 @@ class Vocabulary:
         if max_size is not None:
             max_size = check.whole(max_size, "max_size", low=2 + len(specials))
             kept = kept[: max_size - 2]
-        return cls(kept, [counts[token] for token in kept])
+        return cls(kept, [counts[token] for token in kept], zero=zero)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -105,9 +113,9 @@ class Vocabulary:
         return f"Vocabulary({len(self)} entries: {', '.join(self.tokens[:6])}{', ...' if len(self) > 6 else ''})"
 
     def encode(self, tokens: Sequence[str]) -> list[int]:
-        """The number of each token; 1, unknown, for what is not in the vocabulary (also for ``[PAD]`` in a text)."""
-        ids = self._ids
-        return [ids.get(token, 1) for token in check.strings(tokens, "tokens")]
+        """The number of each token; that of ``[UNK]`` for what is not in the vocabulary (also for ``[PAD]``)."""
+        ids, unknown = self._ids, self.unknown
+        return [ids.get(token, unknown) for token in check.strings(tokens, "tokens")]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The token of each number, without padding."""
@@ -115,10 +123,10 @@ class Vocabulary:
         wrong = [i for i in ids if not 0 <= i < len(self.tokens)]
         if wrong:
             raise ValueError(f"ids must be from 0 to {len(self.tokens) - 1}, got {wrong[0]}")
-        return [self.tokens[i] for i in ids if i]
+        return [self.tokens[i] for i in ids if i != self.padding]
 
     def pad(self, texts: Sequence[Sequence[str]], *, length: int | None = None) -> Padded:
-        """Encode a batch into one rectangle, filled with 0 on the right.
+        """Encode a batch into one rectangle, filled with the number of ``[PAD]`` on the right.
 
         The mask comes from the lengths, not from the numbers.
 
@@ -137,7 +145,7 @@ class Vocabulary:
             length = max(map(len, rows), default=0)
         length = check.whole(length, "length", low=0)
         rows = [row[:length] for row in rows]
-        ids = torch.zeros(len(rows), length, dtype=torch.int64)
+        ids = torch.full((len(rows), length), self.padding, dtype=torch.int64)
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
         mask = torch.arange(length) < lengths[:, None]
         ids[mask] = torch.tensor([i for row in rows for i in row], dtype=torch.int64)
@@ -146,7 +154,8 @@ class Vocabulary:
     def save(self, path: str | os.PathLike) -> None:
         """Write it as JSON: into a temporary file first, so that an older one is replaced wholly or not at all."""
         path = Path(path)
-        content = json.dumps({"tokens": self.tokens[2:], "counts": self.counts[2:]}, indent=0, ensure_ascii=False)
+        held = {"tokens": self.tokens[2:], "counts": self.counts[2:]} | ({"zero": UNK} if self.padding else {})
+        content = json.dumps(held, indent=0, ensure_ascii=False)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             temporary.write_text(content, encoding="utf-8", errors="surrogatepass")
@@ -159,6 +168,6 @@ class Vocabulary:
         """Read what :meth:`save` wrote."""
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8", errors="surrogatepass"))
-            return cls(content["tokens"], content["counts"])
+            return cls(content["tokens"], content["counts"], zero=content.get("zero", PAD))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} does not hold a vocabulary: {error}") from error
