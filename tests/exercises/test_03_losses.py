@@ -3,6 +3,7 @@
 import ast
 import csv
 
+import numpy as np
 import pytest
 import torch
 from conftest import cell_source, exercise_answers
@@ -279,15 +280,43 @@ def best_of_search(name):
     return best
 
 
-def test_the_printed_settings_are_the_best_of_the_stored_search():
+def printed_settings(name):
     source = cell_source(f"notebooks/{NAME}", 'CHOSEN = """')
-    printed = {row.pop("method"): row for row in csv.DictReader(source.split('"""')[1].splitlines())}
-    best = best_of_search("03_search_digits")
+    rows = csv.DictReader(source.split('"""')[1].splitlines())
+    return {row.pop("method"): row for row in rows if row.pop("set") == name}
+
+
+def draws(method):
+    """The settings that the chapter's search tries."""
+    scope = {"np": np, "DATA": "builtin", "FAST": True}
+    for name in ("METHODS", "VARIANTS"):
+        line = cell_source(f"notebooks/{NAME}", f"{name} = ").split(f"{name} = ")[1].splitlines()[0]
+        scope[name] = ast.literal_eval(line)
+    exec(cell_source(f"notebooks/{NAME}", "def draw_settings"), scope)
+    return list(scope["draw_settings"](method))
+
+
+def test_the_printed_settings_are_the_best_of_the_stored_search():
+    printed, best = printed_settings("digits"), best_of_search("03_search_digits")
     assert printed.keys() == best.keys()
     for method, row in printed.items():
         told = {key: value for key, value in row.items() if value}
         assert told.pop("head") == best[method].pop("head")
         assert {key: float(value) for key, value in told.items()} == pytest.approx(best[method])
+
+
+@pytest.mark.parametrize("name", ["cells", "beats"])
+def test_the_printed_settings_of_cells_and_beats_are_the_best_of_their_own_search(name):
+    printed, stored = printed_settings(name), load_evidence(f"03_search_{name}")
+    assert printed.keys() == set(stored.table["method"])
+    assert not set(stored.seeds) & {*load_evidence(f"03_{name}").seeds, 1000, 1001, 1002}
+    for method, mine in stored.table.groupby("method"):
+        assert sorted(mine["seed"]) == stored.seeds  # every loss has every seed, and every seed every draw
+        means = [mine[f"draw {draw}"].mean() for draw in range(24)]
+        best = max(range(24), key=means.__getitem__)
+        told = {key: value for key, value in printed[method].items() if value}
+        assert float(told.pop("val")) == pytest.approx(means[best], abs=1e-4)
+        assert {key: value if key == "head" else float(value) for key, value in told.items()} == draws(method)[best]
 
 
 def test_the_printed_settings_of_the_signals_are_the_best_of_the_stored_search():
