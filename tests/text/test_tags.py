@@ -1,6 +1,7 @@
 """Parts of speech: what the perceptron has learnt of sentences that it has not seen, and jieba's tags."""
 
 import json
+import random
 from collections import Counter
 
 import pytest
@@ -13,6 +14,7 @@ from tutorial_lib.text import (
     clinical_tagger,
     pos_tags,
     tagged_sentences,
+    tags,
     tokenize,
 )
 
@@ -69,6 +71,28 @@ def test_a_step_by_hand():
     # The mean is over what a weight was after each step: b's 1 and 1, the bias's 1 and 0, c's 0 and 1.
     assert tagger.weights["word b"] == {"Y": 1, "X": -1} and tagger.weights["bias"] == {"Y": 1 / 2, "X": -1 / 2}
     assert tagger.weights["word c"] == {"X": 1 / 2, "Y": -1 / 2}
+
+
+def test_the_weights_are_the_plain_mean_over_all_steps():
+    """Without stamps: add all weights up after every step."""
+    sentences, rng, steps = [list(s) for s in tagged_sentences()[:12]], random.Random(3), 0
+    names, weights, sums = sorted({tag for s in sentences for _, tag in s}), Counter(), Counter()
+    for _ in range(3):
+        rng.shuffle(sentences)
+        for sentence in sentences:
+            forms, given = tags._forms([word for word, _ in sentence]), ["[B2]", "[B1]"]
+            for i, (word, right) in enumerate(sentence):
+                features = tags._features(i, word, forms, *given[-2:])
+                guess = max(names, key=lambda name: sum(weights[feature, name] for feature in features))
+                for feature in features:
+                    weights[feature, right] += guess != right
+                    weights[feature, guess] -= guess != right
+                given.append(guess)
+                sums.update(weights)
+                steps += 1
+    tagger = PerceptronTagger().fit(tagged_sentences()[:12], epochs=3, seed=3)
+    ours = {(feature, tag): mean for feature, own in tagger.weights.items() for tag, mean in own.items()}
+    assert ours == pytest.approx({key: total / steps for key, total in sums.items() if total})
 
 
 def test_the_same_in_every_run_and_after_loading(tmp_path):

@@ -260,7 +260,8 @@ def _near(between: str, window: int | None) -> bool:
     return window is None or len(words) - han + (han + 1) // 2 <= window
 
 
-def _signs(text: str, lists: tuple[tuple[str, tuple[str, ...]], ...]) -> list[tuple[int, int, int]]:
+@functools.lru_cache(maxsize=4)  # a text has many entities
+def _signs(text: str, lists: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[tuple[int, int, int], ...]:
     """The phrases of all lists in a text, the longest at each place: start, end, and the kinds of phrase it is."""
     stops, found = lists[-1][1], []
     marks = [_BREAK] * ("\n" in stops) + [_COMMA] * ("，" in stops)
@@ -272,7 +273,7 @@ def _signs(text: str, lists: tuple[tuple[str, tuple[str, ...]], ...]) -> list[tu
         false = int(kinds) & _FALSE
         if not digits and not letters and not false:
             found.append((start, end, int(kinds)))
-    return sorted(found)
+    return tuple(sorted(found))
 
 
 @functools.lru_cache(maxsize=16)
@@ -290,7 +291,7 @@ def _phrases(lists: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[str, Any]:
 
 def _span(entity: Any, text: str) -> tuple[int, int]:
     start, end = getattr(entity, "start", None), getattr(entity, "end", None)
-    good = isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(text)
-    if not good or getattr(entity, "content", text[start:end]) != text[start:end]:
-        raise ValueError(f"entity must lie in the text, as find_entities gives it, got {check.what(entity)}")
-    return start, end
+    if isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(text):
+        if getattr(entity, "content", text[start:end]) == text[start:end]:
+            return start, end
+    raise ValueError(f"entity must lie in the text, as find_entities gives it, got {check.what(entity)}")
