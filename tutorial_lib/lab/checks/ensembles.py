@@ -86,14 +86,14 @@ def align(answer) -> None:
         (2, 3, [1, 2, 3, 4, 5, 0], True),
         (2, 3, [2, 0, 4, 1, 5, 3], True),
     )
-    for inputs, classes, order, alike in cases:
-        hidden, order = len(order), np.array(order)
+    for inputs, classes, places, alike in cases:
+        hidden, order = len(places), np.array(places)
         one = rng.normal(size=(hidden, inputs)), rng.normal(size=hidden), rng.normal(size=(classes, hidden))
         if alike:
             one[0][1], one[1][1] = one[0][0], one[1][0]
         noisy = tuple(part + 0.01 * rng.normal(size=part.shape) for part in one)
         other = noisy[0][order], noisy[1][order], noisy[2][:, order]
-        given = f"a net of {hidden} hidden units, and the same one (nearly) with them in the order {order.tolist()}"
+        given = f"a net of {hidden} hidden units, and the same one (nearly) with them in the order {places}"
         got = call(answer, tuple(part.copy() for part in one), tuple(part.copy() for part in other))
         require(
             isinstance(got, tuple | list) and len(got) == 3,
