@@ -162,6 +162,12 @@ def test_what_is_said_not_to_be_understood_is_not():
     assert negated(text, find_entities(text, ["pain"])[0])
 
 
+@pytest.mark.parametrize("window", [5, None])
+def test_a_text_full_of_cues_takes_no_quadratic_time(window):
+    text = "no " * 20_001 + "pain"  # a second or less; it was half a minute when every cue was measured
+    assert negated(text, find_entities(text, ["pain"])[0], window=window) == (window is None)
+
+
 def test_a_wrong_argument_is_named():
     for entity in ("fever", Piece("cough", 3, 8), Piece("fever", 3, 99), (3, 8)):
         with pytest.raises(ValueError, match="entity must lie in the text, .*got"):

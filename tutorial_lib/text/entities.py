@@ -232,7 +232,9 @@ def negated(
     for left, right, kinds in reversed(before):
         if kinds & _STOP:
             break
-        if kinds & _BEFORE and _near(text[right:start], window):
+        if kinds & _BEFORE:
+            if not _near(text[right:start], window):
+                break  # the others are farther away
             negations.append((left, right))
     # Cues that touch cancel each other; what is left decides.
     groups: list[list[tuple[int, int]]] = []
@@ -246,7 +248,9 @@ def negated(
     for place, (left, right, kinds) in enumerate(behind):
         if kinds & _STOP:
             break
-        if kinds & _AFTER and _near(text[end:left], window):
+        if kinds & _AFTER:
+            if not _near(text[end:left], window):
+                break
             following = text[right : behind[place + 1][0] if place + 1 < len(behind) else None]
             ends = place + 1 == len(behind) or behind[place + 1][2] & _STOP
             if not kinds & _BEFORE or (ends and not _WORD.search(following)):
@@ -255,9 +259,11 @@ def negated(
 
 
 def _near(between: str, window: int | None) -> bool:
+    if window is None:
+        return True
     words = _WORD.findall(between)
     han = sum(bool(HAN_RUN.match(word)) for word in words)
-    return window is None or len(words) - han + (han + 1) // 2 <= window
+    return len(words) - han + (han + 1) // 2 <= window
 
 
 @functools.lru_cache(maxsize=4)  # a text has many entities
