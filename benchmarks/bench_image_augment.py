@@ -117,7 +117,5 @@ def _torchvision() -> types.ModuleType:
     for name in set(re.findall(r'register_(?:meta|fake)\("(?:torchvision::)?(\w+)"', source)):
         with contextlib.suppress(RuntimeError):  # the compiled ones are there
             torch.library.define(f"torchvision::{name}", "() -> Tensor")
-    import torchvision
-    import torchvision.transforms.v2
-
-    return torchvision
+    importlib.import_module("torchvision.transforms.v2")
+    return importlib.import_module("torchvision")
