@@ -124,7 +124,7 @@ def test_padillas_example_by_four_averages():
     assert curve.recall[0] == pytest.approx(1 / 15) and curve.precision[22] == pytest.approx(7 / 23)
 
 
-def test_voc_looks_at_the_best_object_only_and_coco_at_the_best_free_one():
+def test_voc_looks_at_the_best_object_only():
     truth = known([[0, 0, 10, 10], [0, 3, 10, 13]])
     two = found([[0, 0, 10, 10], [0, 1, 10, 11]], [0.9, 0.8])  # the second prefers the first object, which is taken
     assert average_precision([two], [truth], iou=[0.5]).recall == 1
@@ -277,7 +277,7 @@ def test_it_equals_pycocotools_on_random_masks():
         same(average_precision(detections, truths, kind="masks"), by_pycocotools(detections, truths, masks=True))
 
 
-def test_in_pycocotools_an_object_with_the_number_0_is_never_found():
+def test_pycocotools_never_finds_number_0():
     """Its matched object's number stands for "matched", so 0 reads as "not" (cocoapi, issues 332 and 664)."""
     detections = [{"boxes": np.array([[10.0, 10, 50, 50]]), "scores": np.array([0.9]), "labels": np.array([1])}]
     truths = [{"boxes": np.array([[10.0, 10, 50, 50]]), "labels": np.array([1]), "crowd": [False], "area": [1600.0]}]

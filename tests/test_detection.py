@@ -204,7 +204,7 @@ def test_the_losses_of_detectrons_own_test():
     assert float(edges.detach()) == pytest.approx(4.0357131958, abs=1e-5)
 
 
-def test_a_full_mask_fills_exactly_its_box_and_in_the_popular_code_one_row_and_column_more():
+def test_a_full_mask_fills_exactly_its_box():
     for box, exact, popular in (
         ([10, 10, 38, 38], 784, 841),
         ([10, 10, 66, 66], 3136, 3249),

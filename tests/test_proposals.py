@@ -167,7 +167,7 @@ def test_a_region_one_pixel_wide_has_a_box_with_area():
     assert grouping._boxes(labels, 2)[1].tolist() == [3, 0, 4, 6]
 
 
-def test_regions_side_by_side_are_neighbours_and_overlapping_rectangles_are_not():
+def test_regions_side_by_side_are_neighbours():
     """The popular package calls regions neighbours if their rectangles overlap: frame and inner core would be."""
     labels = np.zeros((9, 9), int)
     labels[2:7, 2:7], labels[4, 4] = 1, 2
