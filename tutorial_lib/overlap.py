@@ -55,9 +55,7 @@ def class_masks(target: Tensor, *, num_classes: int, ignore_index: int | None = 
     if ignore_index is not None and -1 < check.whole(ignore_index, "ignore_index") < max(num_classes, 2):
         raise ValueError(f"ignore_index must be no class and no value of a mask, got {ignore_index}")
     filled, keep = check.kept(check.tensor(target, "target", "(B, ...)", kind="whole"), ignore_index)
-    if filled.numel() and not 0 <= int(filled.min()) <= int(filled.max()) < num_classes:
-        wrong = int(filled.min()) if int(filled.min()) < 0 else int(filled.max())
-        raise ValueError(f"target must hold classes from 0 to {num_classes - 1}, got {wrong}")
+    check.class_range(filled, num_classes)
     masks = F.one_hot(filled.long(), num_classes).movedim(-1, 1)
     return masks.contiguous() if keep is None else masks.masked_fill(~keep.unsqueeze(1), int(ignore_index or 0))
 

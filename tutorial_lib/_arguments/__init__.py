@@ -40,6 +40,7 @@ from .scalars import wholes as wholes
 from .targets import bits as bits
 from .targets import boxes as boxes
 from .targets import class_counts as class_counts
+from .targets import class_range as class_range
 from .targets import class_target as class_target
 from .targets import class_weight as class_weight
 from .targets import kept as kept

@@ -116,11 +116,16 @@ def class_target(logits: Any, target: Any, *, soft: bool = False) -> tuple[Tenso
     if not is_dense(target) or str(target.dtype) != "torch.int64" or target.shape != shape:
         also = f", or soft {tuple(logits.shape)}" if soft else ""
         raise ValueError(f"target must be int64 class indices {shape}{also}, got {what(target)}")
+    class_range(target, classes)
+    return wide(logits), True
+
+
+def class_range(target: Tensor, classes: int) -> None:
+    """Whole numbers that are classes."""
     if target.numel():
         low, high = (int(end) for end in target.aminmax())
         if low < 0 or high >= classes:
             raise ValueError(f"target must hold classes from 0 to {classes - 1}, got {low if low < 0 else high}")
-    return wide(logits), True
 
 
 def kept(target: Any, ignore_index: Any) -> tuple[Any, Tensor | None]:

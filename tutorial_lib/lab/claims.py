@@ -277,7 +277,7 @@ def claim(
         low=low,
         high=high,
         seeds=len(differences),
-        verdict=_verdict(low, high, margin, asks),
+        verdict=decide(low, high, margin, asks),
         better=better,
     )
     if margin is not None:
@@ -314,7 +314,12 @@ def _paired(ours, baseline) -> np.ndarray:
     return ours - baseline
 
 
-def _verdict(low: float, high: float, margin: float | None, asks: str) -> str:
+def decide(low: float, high: float, margin: float | None, asks: str = "better") -> str:
+    """Return the verdict that an interval and a margin allow; see :func:`claim`.
+
+    >>> decide(-0.01, 0.03, 0.02), decide(-0.01, 0.01, 0.02), decide(-0.01, 0.03, 0.02, asks="not worse")
+    ('open', 'no difference', 'supported')
+    """
     room = margin or 0.0  # without a margin no interval lies inside it
     if asks == "not worse":
         return "supported" if low > -room else "refuted" if high < -room else "open"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .claims import VERDICTS
+from .claims import VERDICTS, decide
 from .intervals import student_interval
 from .lines import fold
 
@@ -238,8 +238,7 @@ def judge_verdict(answer: Any, *, among: Sequence[str], pairs: int, margin: floa
     )
     require(len(values.unique()) > 1, given=given, hint="they are all equal; does your seed reach the training?")
     low, high = student_interval(values.numpy(), level=0.99)
-    inside = -margin < low and high < margin
-    right = "supported" if low > 0 else "refuted" if high < 0 else "no difference" if inside else "open"
+    right = decide(low, high, margin)
     hint = f"the interval at 99 % is [{low:+.4f}, {high:+.4f}]: is it above 0, below 0, or within ±{margin:g}?"
     if right == "open" and verdict in ("supported", "refuted"):
         hint += " The mean alone decides nothing"

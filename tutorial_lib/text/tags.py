@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tutorial_lib import _arguments as check
+from tutorial_lib.text._files import write_whole
 from tutorial_lib.text.pieces import library
 from tutorial_lib.text.sentences import split_sentences
 from tutorial_lib.text.tagged_notes import Tagged, tagged_sentences
@@ -112,14 +113,7 @@ class PerceptronTagger:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write it as JSON, wholly or not at all."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            content = json.dumps({"tags": self.tags, "weights": self.weights}, ensure_ascii=False)
-            temporary.write_text(content, encoding="utf-8", errors="surrogatepass")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, json.dumps({"tags": self.tags, "weights": self.weights}, ensure_ascii=False))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "PerceptronTagger":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tutorial_lib import _arguments as check
+from tutorial_lib.text._files import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -153,15 +154,8 @@ class Vocabulary:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write it as JSON: into a temporary file first, so that an older one is replaced wholly or not at all."""
-        path = Path(path)
         held = {"tokens": self.tokens[2:], "counts": self.counts[2:]} | ({"zero": UNK} if self.padding else {})
-        content = json.dumps(held, indent=0, ensure_ascii=False)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            temporary.write_text(content, encoding="utf-8", errors="surrogatepass")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, json.dumps(held, indent=0, ensure_ascii=False))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Vocabulary":
