@@ -28,7 +28,7 @@ def figure():
     fig, ax = plt.subplots(figsize=(7, 3.6))
     for row in range(7):
         ax.plot(np.sin(np.linspace(row, 20, 400)), label=f"a curve {row}")
-    ax.imshow(np.random.default_rng(0).random((20, 20)), extent=(0, 100, -1, 0), aspect="auto")
+    ax.imshow(np.random.default_rng(0).integers(0, 9, (20, 20)), extent=(0, 100, -1, 0), aspect="auto")
     ax.legend()
     out = BytesIO()
     fig.savefig(out, format="png", facecolor="white")
@@ -39,7 +39,7 @@ def figure():
 def test_a_figure_is_at_most_half_as_large_and_looks_the_same(figure):
     small = with_palette(figure)
     assert len(small) < len(figure) / 2
-    assert np.abs(pixels(small) - pixels(figure)).mean() < 0.8
+    assert np.abs(pixels(small) - pixels(figure)).mean() <= MAX_ERROR
     assert Image.open(BytesIO(small)).size == Image.open(BytesIO(figure)).size
 
 
@@ -57,7 +57,9 @@ def test_few_colours_are_kept_exactly():
 
 def test_what_a_palette_would_spoil_stays_as_it_is():
     noise = png(np.random.default_rng(2).integers(0, 256, (64, 64, 3)))
-    small = Image.open(BytesIO(noise)).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    small = Image.open(BytesIO(noise)).quantize(
+        256, method=Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE
+    )
     assert np.abs(np.asarray(small.convert("RGB"), float) - pixels(noise)).mean() > MAX_ERROR  # so it would spoil it
     assert with_palette(noise) == noise
 

@@ -7,7 +7,7 @@ pixel instead of four, before compression. A photograph loses more, so the mean 
 from io import BytesIO
 
 #: Mean absolute error, in grey levels of 255, up to which a palette may stand for a picture.
-MAX_ERROR = 1.0
+MAX_ERROR = 0.8
 
 
 def with_palette(png: bytes) -> bytes:
@@ -34,7 +34,7 @@ def with_palette(png: bytes) -> bytes:
     if picture.mode == "RGBA" and picture.getextrema()[3][0] < 255:
         return png
     picture = picture.convert("RGB")
-    palette = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette = picture.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
     before, after = (np.asarray(one, dtype=float) for one in (picture, palette.convert("RGB")))
     if np.abs(before - after).mean() > MAX_ERROR:
         return png
