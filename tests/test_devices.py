@@ -41,6 +41,7 @@ from tutorial_lib import (
     networks,
     overlap,
     proposals,
+    protein,
     roi,
     saliency,
 )
@@ -104,6 +105,11 @@ NO_TENSORS = {
     "multimix.MultiMixLoss": RESULT,
     "multimix.PseudoLabelLoss": RESULT,
     "multimix.Rung": "yes or no",
+    "protein.Design": RESULT,
+    "protein.Environment": RESULT,
+    "protein.decode_sequence": "gives a string",
+    "protein.encode_sequence": STRINGS,
+    "protein.update_share": NUMBERS,
     "ensembles.ambiguity": NUMBERS,
     "ensembles.corrected_t_test": NUMBERS,
     "ensembles.majority_accuracy": NUMBERS,
@@ -146,6 +152,7 @@ NOT_ASKED = {
     "lines": STRINGS,
     "phantoms": "makes data on the CPU",
     "plots": "draws Python's numbers",
+    "proteins": "makes data on the CPU",
     "real": "reads files",
     "results": "writes and reads files",
     "runtime": "names devices",
@@ -756,6 +763,70 @@ def _(on):
 def _(on):
     logits, presence = on.leaf(noise(2, 3, 4, 4)), on(noise(2, 3, seed=1))
     return [networks.class_guided(logits, presence, rule=rule) for rule in ("after", "published")]
+
+
+# --- protein --------------------------------------------------------------------------------------------------------
+
+
+def small_chain() -> torch.Tensor:
+    return protein.build_backbone(4 * uniform(12, 3) - 2)
+
+
+@row(
+    "protein.backbone_frames",
+    "protein.build_backbone",
+    "protein.virtual_cb",
+    "protein.torsions",
+    "protein.radial_basis",
+    "protein.rotation_vector",
+)
+def _(on):
+    backbone, angles = on.leaf(small_chain(), 4 * uniform(12, 3) - 2)
+    rotations, _ = protein.backbone_frames(backbone)
+    return [
+        rotations,
+        protein.build_backbone(angles),
+        protein.virtual_cb(backbone),
+        protein.torsions(backbone)[1:-1],
+        protein.radial_basis(backbone[:, 1].norm(dim=-1)),
+        protein.rotation_vector(rotations),
+    ]
+
+
+@row("protein.secondary_structure", "protein.half_sphere_exposure", tolerance=EXACT)
+def _(on):
+    backbone = on(small_chain())
+    return protein.secondary_structure(backbone), protein.half_sphere_exposure(backbone)
+
+
+@row("protein.neighbour_features", "protein.join_environments")
+def _(on):
+    seen = protein.neighbour_features(on(small_chain()), k=4)
+    return [*seen, *protein.join_environments([seen, seen])]
+
+
+@row("protein.InverseFolding", "protein.inverse_folding_loss", tolerance=DEEP)
+def _(on):
+    torch.manual_seed(0)
+    model = on.model(protein.InverseFolding(width=16, depth=2, heads=2, k=4, targets={"chi1": "angle"}))
+    seen, types = protein.neighbour_features(on(small_chain()), k=4), on(whole(20, 12))
+    outputs = model(seen, types)
+    targets = {"type": types, "chi1": on(noise(12))}
+    return [*outputs.values(), protein.inverse_folding_loss(outputs, targets, weights={"chi1": 0.5})]
+
+
+@row("protein.self_consistent_design", tolerance=DEEP)
+def _(on):
+    torch.manual_seed(0)
+    model = protein.InverseFolding(width=16, depth=1, heads=2, k=4).to(on.device)
+    design = protein.self_consistent_design(model, on(small_chain()), steps=12, generator=seeded())
+    return design.sequence, design.log_loss.tolist(), design.sequences.tolist()
+
+
+@row("protein.recovery", "protein.similarity", "protein.perplexity", tolerance=CORRECT)
+def _(on):
+    one, other, log_probs = on(whole(20, 9), whole(20, 9, seed=1), noise(9, 20).log_softmax(1))
+    return protein.recovery(one, other), protein.similarity(one, other), protein.perplexity(log_probs, one)
 
 
 # --- ensembles ------------------------------------------------------------------------------------------------------
