@@ -154,6 +154,8 @@ NOT_ASKED = {
     "plots": "draws Python's numbers",
     "proteins": "makes data on the CPU",
     "real": "reads files",
+    "record_words": STRINGS,
+    "records": "makes and reads texts; labels and probabilities are on the CPU",
     "results": "writes and reads files",
     "runtime": "names devices",
     "splits": "split_rows is in the table, under its other name lab.datasets.split_rows",
