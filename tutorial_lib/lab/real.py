@@ -22,6 +22,7 @@ SETS = {
     "medical_abstracts": "medical_abstracts/medical_abstracts_5class_en.npz",
     "mie_dialogues": "mie_dialogues/mie_dialogues_zh.npz",
     "mitbih": "mitbih/mitbih_windows_10s_90hz.npz",
+    "proteins": "proteins/proteins.npz",
 }
 
 
@@ -96,6 +97,9 @@ def load_real(name: str, folder: str | os.PathLike | None = None) -> dict[str, n
         (7266,) uint8, an index into ``class_names`` (11,), the most frequent first; ``split`` (7266,) as above.
         For ``"mie_dialogues"``, one row a talk: ``text`` (320,) str; ``mentioned`` and ``positive`` (320, 71) uint8 0/1
         in the order of ``label_names`` (71,); ``part`` (320,) ``"dev"`` or ``"test"``, as in the source.
+        For ``"proteins"``, chains one after the other: ``coords`` (61426, 4, 3) float32, ångström, of N, Cα, C, O;
+        ``start``, ``length`` (380,) int32, of each chain; ``sequence``, ``name``, ``source`` (380,) str; ``split``
+        (380,) as above, the test part is TS50.
 
     Raises:
         ValueError: if there is no such set.
