@@ -31,8 +31,12 @@ from tutorial_lib import (
     attention,
     augment,
     consistency,
+    contrastive,
     detection,
+    diffusion,
     ensembles,
+    generative,
+    guidance,
     level_sets,
     losses,
     metrics,
@@ -124,6 +128,10 @@ NO_TENSORS = {
     "ensembles.Boosted": RESULT,
     "ensembles.CorrectedTest": RESULT,
     "ensembles.OutOfFold": RESULT,
+    "diffusion.Prediction": RESULT,
+    "diffusion.noise_schedule": "made on the CPU; its steps are brought to the pictures' device",
+    "diffusion.sampling_steps": NUMBERS,
+    "generative.PrecisionRecall": RESULT,
     "lab.calibration.Reliability": RESULT,
     "lab.training.Batches": "what batches returns",
     "lab.training.History": "holds Python's numbers",
@@ -138,6 +146,7 @@ NO_TENSORS["augment.MagnitudeRange"] = NUMBERS
 # The upper floor: modules whose functions compute with tensors, and why the others are not asked.
 LAB = ("calibration", "training")
 NOT_ASKED = {
+    "captioned_shapes": "makes data on the CPU",
     "chest": "makes data on the CPU",
     "checks": "compares answers with references on the CPU; expect, which may be handed anything, is in the table",
     "claims": "works on Python's numbers",
@@ -158,6 +167,7 @@ NOT_ASKED = {
     "records": "makes and reads texts; labels and probabilities are on the CPU",
     "results": "writes and reads files",
     "runtime": "names devices",
+    "scene_reader": "trains on the CPU; reading is a network's forward pass",
     "splits": "split_rows is in the table, under its other name lab.datasets.split_rows",
     "stars": "works on NumPy's arrays",
     "widgets": "calls what it is given",
@@ -829,6 +839,85 @@ def _(on):
 def _(on):
     one, other, log_probs = on(whole(20, 9), whole(20, 9, seed=1), noise(9, 20).log_softmax(1))
     return protein.recovery(one, other), protein.similarity(one, other), protein.perplexity(log_probs, one)
+
+
+# --- diffusion ------------------------------------------------------------------------------------------------------
+
+
+@row(
+    "diffusion.diffuse",
+    "diffusion.target",
+    "diffusion.predict",
+    "diffusion.ddpm_step",
+    "diffusion.ddim_step",
+    "diffusion.threshold",
+    tolerance=SUMS,
+)
+def _(on):
+    alpha_bar, t = diffusion.noise_schedule(20), on(torch.tensor([3, 17]))
+    x, picture, drawn = on.leaf(*(noise(2, 3, 4, 4, seed=seed) for seed in range(3)))
+    given = [diffusion.diffuse(picture, t, alpha_bar, noise=drawn)]
+    given.append(diffusion.target(picture, drawn, t, alpha_bar, kind="v"))
+    given += [
+        part for kind in ("v", "noise", "picture") for part in diffusion.predict(x, picture, t, alpha_bar, given=kind)
+    ]
+    given.append(diffusion.ddpm_step(picture, x, t, alpha_bar, previous=t - 2, generator=seeded()))
+    given.append(diffusion.ddim_step(picture, x, 9, alpha_bar, previous=4, eta=0.5, generator=seeded()))
+    return [*given, *(diffusion.threshold(2 * x, rule=rule) for rule in ("static", "dynamic"))]
+
+
+@row("diffusion.sample", "guidance.guide", tolerance=DEEP)
+def _(on):
+    alpha_bar, start = diffusion.noise_schedule(20), on(noise(2, 3, 4, 4))
+    model = lambda x, t: guidance.guide(x.tanh(), 0.5 * x * (1 + t[:, None, None, None] / 20), scale=2.0)  # noqa: E731
+    return diffusion.sample(model, start, alpha_bar, given="v", count=5, eta=1.0, generator=seeded())
+
+
+@row("guidance.classifier_guide", "guidance.clip_guide", "guidance.cutouts", tolerance=DEEP)
+def _(on):
+    alpha_bar, t, x = diffusion.noise_schedule(20), on(torch.tensor([3, 17])), on(noise(2, 3, 8, 8))
+    found = diffusion.predict(0.5 * x, x, t, alpha_bar, given="v")
+    judge = lambda pictures: pictures.square().mean((1, 2, 3))  # noqa: E731
+    given = [guidance.classifier_guide(found, x, t, alpha_bar, log_prob=lambda x, t: judge(x))]
+    options = {"similarity": judge, "views": 3, "clamp": 0.01, "generator": seeded()}
+    given.append(guidance.clip_guide(found, x, t, alpha_bar, denoise=lambda x, t: x.tanh(), **options))
+    return [*(part for one in given for part in one), guidance.cutouts(x, 3, generator=seeded())]
+
+
+@row(
+    "networks.TextUNet",
+    "networks.TextEncoder",
+    "networks.CrossAttention",
+    "networks.time_embedding",
+    "contrastive.ImageTextModel",
+    "contrastive.contrastive_loss",
+    "contrastive.spherical_distance",
+    tolerance=DEEP,
+)
+def _(on):
+    torch.manual_seed(0)
+    network = networks.TextUNet(10, 4, filters=(8, 16), text_width=8, heads=2)
+    for parameter in network.parameters():  # the layers that start at nothing, too
+        parameter.data = parameter + 0.05 * torch.randn(parameter.shape)
+    network.requires_grad_(False)  # what many places share gets its gradients in another order
+    network, image = on.model(network), on(noise(2, 3, 8, 8))
+    text, t = on(torch.tensor([[1, 2, 0, 0], [0, 0, 0, 0]])), on(torch.tensor([3, 150]))
+    model = contrastive.ImageTextModel(10, 4, filters=(8, 16), text_width=8).requires_grad_(False)
+    pair = on.model(model)(image, text)
+    loss = contrastive.contrastive_loss(*on.leaf(noise(2, 6), noise(2, 6, seed=1)), groups=on(torch.tensor([0, 1])))
+    return [network(image, t, text), *pair, loss, contrastive.spherical_distance(*pair), networks.time_embedding(t, 8)]
+
+
+@row("generative.frechet_distance", "generative.kernel_distance", "generative.precision_recall", home="cpu")
+def _(on):
+    real, made = on(noise(30, 4), noise(20, 4, seed=1))
+    shares = torch.tensor(generative.precision_recall(real, made))
+    return [generative.frechet_distance(real, made), generative.kernel_distance(real, made), shares]
+
+
+@row("generative.nearest_distances")
+def _(on):
+    return generative.nearest_distances(on(noise(20, 4, seed=1)), on(noise(30, 4)))
 
 
 # --- ensembles ------------------------------------------------------------------------------------------------------
