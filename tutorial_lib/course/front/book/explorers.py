@@ -85,8 +85,7 @@ def draw_frames(explorer: Explorer, cache: Path) -> None:
     Raises:
         CourseError: if a cell fails.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         order = json.dumps({"cells": explorer.cells, "folder": folder})
         done = subprocess.run(
             [sys.executable, "-m", "tutorial_lib.course.front.book.draw"],
@@ -102,7 +101,9 @@ def draw_frames(explorer: Explorer, cache: Path) -> None:
         _pack(Path(folder))
         for old in cache.glob(f"{explorer.chapter.name}-{explorer.cell}-*"):
             shutil.rmtree(old, ignore_errors=True)
-        shutil.copytree(folder, cache / explorer.name)
+        # The list comes last: frames without it are drawn again.
+        shutil.copytree(folder, cache / explorer.name, ignore=shutil.ignore_patterns("frames.json"))
+        shutil.copy(Path(folder) / "frames.json", cache / explorer.name)
 
 
 def _pack(folder: Path) -> None:
