@@ -211,7 +211,8 @@ def _outputs(outputs: list[dict], name: str, alt: str, files: dict[str, bytes], 
         elif "image/png" in data:
             file = f"{name}{'abcdefghijklmnopqrstuvwxyz'[len(parts) % 26]}.png"
             files[file] = base64.b64decode(data["image/png"])
-            parts.append(raw(picture(f"{FIGURES}/{file}", files[file], alt)))
+            own = output.get("metadata", {}).get("image/png", {}).get("alt")
+            parts.append(raw(picture(f"{FIGURES}/{file}", files[file], own or alt)))
         elif "text/html" in data:
             parts.append(raw(f'<div class="table">{sanitise(data["text/html"])}</div>'))
         elif "text/plain" in data and data["text/plain"].strip():
