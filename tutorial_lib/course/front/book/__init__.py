@@ -5,8 +5,6 @@ site. No cell runs, but for the frames of the explorers, which are kept. The sit
 """
 
 import re
-import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -51,8 +49,11 @@ def book(options) -> int:
         _draw(chapters, out / "frames")
     for line in prepare(chapters, notebooks.parent, out / "source", out / "frames"):
         print(f"book: {line}", file=sys.stderr)
-    command = ["-m", "sphinx", "-b", "html", "-j", "auto", "-q", "-W", "--keep-going", "-d", str(out / "trees")]
-    status = subprocess.run([sys.executable, *command, str(out / "source"), str(out / "html")]).returncode
+    from sphinx.cmd.build import build_main
+
+    # In this process, which has imported every module that the reference tells of.
+    options = ["-b", "html", "-j", "auto", "-q", "-W", "--keep-going", "-d", str(out / "trees")]
+    status = build_main([*options, str(out / "source"), str(out / "html")])
     print(f"The book: {out / 'html' / 'index.html'}")
     return 1 if status else 0
 
@@ -166,13 +167,3 @@ def source_address(root: Path) -> str:
         return ""
     urls = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {}).get("urls", {})
     return re.sub(r"/tree/", "/blob/", urls.get("Source", ""), count=1)
-
-
-def clean(out: Path) -> None:
-    """Remove a site, and keep the explorers' frames.
-
-    Args:
-        out: its folder.
-    """
-    for name in ("source", "trees", "html"):
-        shutil.rmtree(out / name, ignore_errors=True)

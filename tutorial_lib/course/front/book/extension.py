@@ -2,8 +2,6 @@
 
 import re
 
-from docutils import nodes
-
 from tutorial_lib.course.markup import mathml
 
 #: Nothing is loaded from anywhere but beside the page. A page opened from a disk has no host: hence the scheme.
@@ -14,11 +12,15 @@ POLICY = (
 
 
 def _inline(translator, node) -> None:
+    from docutils import nodes
+
     translator.body.append(mathml(node.astext()))
     raise nodes.SkipNode
 
 
 def _block(translator, node) -> None:
+    from docutils import nodes
+
     translator.body.append(f'<div class="formula">{mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
