@@ -13,7 +13,7 @@ from tutorial_lib.lab.evidence import load_evidence
 from tutorial_lib.multilabel import f1_scores, tune_thresholds
 
 NAME = "12_long_records.ipynb"
-METHODS = ("pseudo-labels", "F1 after cross-entropy", "max over the text")
+METHODS = ("negations marked", "F1 after cross-entropy", "max over the text")
 
 # --- two macros ---
 
@@ -192,10 +192,10 @@ def test_the_snippets_do_what_is_said_of_them():
 # --- other score ---
 
 
-@pytest.mark.parametrize("wrong", ["open", {"pseudo-labels": "open"}, dict.fromkeys(METHODS, "maybe")])
+@pytest.mark.parametrize("wrong", ["open", {"negations marked": "open"}, dict.fromkeys(METHODS, "maybe")])
 def test_micro_verdicts_wants_three_verdicts(wrong):
     result = check("long_records.micro_verdicts", wrong, show=False)
-    assert result.status == "wrong" and "keys pseudo-labels" in result.message
+    assert result.status == "wrong" and "keys negations marked" in result.message
 
 
 @pytest.mark.parametrize("method", METHODS)
