@@ -165,7 +165,7 @@ def explorer_html(explorer: Explorer, cache: Path, to: str) -> str | None:
         frame = f'<div class="table">{sanitise(first)}</div>'
     hint = "Move a slider with the mouse or the arrow keys: the figure follows."
     if told["alone"]:
-        hint += " One moves at a time, the others go back; all at once they move in the notebook."
+        hint += " Here one slider at a time leaves its place; in the notebook they move together."
     data = json.dumps({key: told[key] for key in ("sliders", "frames", "alone")}, ensure_ascii=False)
     # Inside a script element only its end could be mistaken.
     data = data.replace("</", "<\\/")

@@ -131,14 +131,34 @@ def claims_table(claims: Sequence[dict]) -> str:
         if verdict == "open" and claim.get("margin"):
             many = f"about {claim['needed']:,}" if claim.get("needed") else "more than 100,000"
             needed = f"; {many} would settle it"
+        kind = verdict.replace(" ", "-")
+        small = f"<br><small>{margin}{claim['seeds']} pairs{needed}</small>"
         rows.append(
             f"<tr><td>{html.escape(where)}</td><td>{html.escape(what)}</td>"
-            f'<td class="numbers">{interval(claim)}{note}<br><small>{margin}{claim["seeds"]} pairs{needed}</small></td>'
-            f'<td class="verdict {verdict.replace(" ", "-")}">{VERDICTS[verdict]}&nbsp;{verdict}</td></tr>'
+            f'<td class="numbers {kind}">{drawn(claim)}{interval(claim)}{note}{small}</td>'
+            f'<td class="verdict {kind}">{VERDICTS[verdict]}&nbsp;{verdict}</td></tr>'
         )
     head = "".join(f"<th>{one}</th>" for one in ("set", "claim", "difference", "verdict"))
     return (
         f'<div class="table claims"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
+
+
+def drawn(claim: dict) -> str:
+    """Return a claim's difference, interval, margin and zero as a small picture in SVG, each claim on its own scale.
+
+    Args:
+        claim: its record.
+    """
+    margin = claim.get("margin") or 0.0
+    reach = 1.08 * max(abs(claim["low"]), abs(claim["high"]), margin, 1e-12)
+    values = {name: claim[name] for name in ("effect", "low", "high")} | {"margin": margin}
+    x = {name: round(60 + 60 * value / reach, 1) for name, value in values.items()}
+    band = f'<rect class="band" x="{120 - x["margin"]:g}" y="1" width="{2 * x["margin"] - 120:g}" height="14"/>'
+    return (
+        f'<svg class="interval" viewBox="0 0 120 16" aria-hidden="true">{band if margin else ""}'
+        f'<path class="zero" d="M60 0v16"/><path class="range" d="M{x["low"]:g} 8H{x["high"]:g}"/>'
+        f'<circle cx="{x["effect"]:g}" cy="8" r="3.5"/></svg>'
     )
 
 
@@ -165,7 +185,7 @@ def chinese_pages(folder: Path, pages: Sequence[Page]) -> tuple[dict[str, str], 
             if not gone:
                 lines.append(_CLAIM.sub(lambda match, claims=claims: verdict_zh(claims[match[1]]), line))
         title, _, text = "\n".join(lines).partition("\n")
-        link = f"[英文原章（代码、图和证明）](../{page.chapter.name}.md) · [各章目录](index.md)"
+        link = f"{{.ways}}\n[英文原章（代码、图和证明）](../{page.chapter.name}.md) · [各章目录](index.md)"
         found[path.stem] = (
             f"{title}\n\n{link}\n{text}\n\n完整的推导、代码与实验见 [英文原章](../{page.chapter.name}.md)。\n"
         )
