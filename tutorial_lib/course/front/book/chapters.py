@@ -23,6 +23,8 @@ _COLAB = re.compile(r"^https://colab\.research\.google\.com/github/(?P<repo>[^/]
 _SENTENCE = re.compile(r"(?<=[.!?:])\s+")
 #: Where the figures lie, as seen from a chapter's page.
 FIGURES = "_static/figures"
+#: In a chapter's set-up cell.
+_SETUP = 'find_spec("tutorial_lib")'
 #: What a figure's code calls its title.
 _TITLES = {"set_title", "suptitle", "title"}
 
@@ -190,10 +192,11 @@ def _titles(source: str) -> list[str]:
 def _source(source: str, metadata: dict[str, Any], outputs: list[dict]) -> str:
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", source)), default=0))
     block = f"{fence}python\n{source}\n{fence}"
-    if not metadata.get("jupyter", {}).get("source_hidden"):
+    setup = _SETUP in source
+    if not setup and not metadata.get("jupyter", {}).get("source_hidden"):
         return block
     draws = any("image/png" in output.get("data", {}) for output in outputs)
-    words = "The code of this figure" if draws else "Code that you may skip"
+    words = "Set-up" if setup else "The code of this figure" if draws else "Code that you may skip"
     return f'<details class="folded"><summary>{words}</summary>\n\n{block}\n\n</details>'
 
 
