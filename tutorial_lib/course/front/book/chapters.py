@@ -60,7 +60,10 @@ def chapter_page(
         chinese: the name of the page that tells this chapter in Chinese.
     """
     names, explorers = set(names), explorers or {}
-    parts, files, claims, card = [], {}, [], ""
+    parts: list[str] = []
+    files: dict[str, bytes] = {}
+    claims: list[dict] = []
+    card = ""
     cells, code, before = chapter.notebook()["cells"], 0, ""
     for place, cell in enumerate(cells):
         source = "".join(cell["source"])
@@ -203,7 +206,9 @@ def _source(source: str, metadata: dict[str, Any], outputs: list[dict]) -> str:
 def _outputs(outputs: list[dict], name: str, alt: str, files: dict[str, bytes], explorer: str | None) -> str:
     parts = []
     for output in outputs:
-        data = {mime: "".join(value) if isinstance(value, list) else value for mime, value in _data(output).items()}
+        data: dict[str, Any] = {
+            mime: "".join(value) if isinstance(value, list) else value for mime, value in _data(output).items()
+        }
         if explorer and ("image/png" in data or "text/html" in data):
             parts.append(raw(explorer))
             explorer = None

@@ -183,13 +183,17 @@ def chinese_pages(folder: Path, pages: Sequence[Page]) -> tuple[dict[str, str], 
             gone = [statement for statement in _CLAIM.findall(line) if statement not in claims]
             stale += [f"{path.name}: no claim {statement!r} in chapter {page.chapter.name}" for statement in gone]
             if not gone:
-                lines.append(_CLAIM.sub(lambda match, claims=claims: verdict_zh(claims[match[1]]), line))
+                lines.append(_filled(line, claims))
         title, _, text = "\n".join(lines).partition("\n")
         link = f"{{.ways}}\n[英文原章（代码、图和证明）](../{page.chapter.name}.md) · [各章目录](index.md)"
         found[path.stem] = (
             f"{title}\n\n{link}\n{text}\n\n完整的推导、代码与实验见 [英文原章](../{page.chapter.name}.md)。\n"
         )
     return found, stale
+
+
+def _filled(line: str, claims: dict[str, dict]) -> str:
+    return _CLAIM.sub(lambda match: verdict_zh(claims[match[1]]), line)
 
 
 def verdict_zh(claim: dict) -> str:
