@@ -18,7 +18,7 @@ from conftest import ROOT
 pytestmark = pytest.mark.alone
 
 CHAPTERS = ("04_metrics", "09_roi_align")
-PAGES = ("index", *CHAPTERS, "holds_up", "api/roi", "zh/index", "zh/04", "zh/09", "search")
+PAGES = ("index", *CHAPTERS, "holds_up", "api/roi", "zh/index", "zh/04", "zh/09", "zh/glossary", "search")
 WIDTHS = (360, 768, 1280)
 
 #: A stand-in for frames that a maintainer has drawn: three pictures of one slider.

@@ -223,25 +223,31 @@ def chinese_index(pages: Sequence[Page], told: dict[str, str], text: str, glossa
     return f"{text.rstrip()}\n\n## 各章\n\n{tree}\n"
 
 
-def glossary(chapter: Chapter) -> str:
-    """Return the page of English and Chinese terms out of the glossary that a chapter holds; empty if it holds none.
+def glossary(chapter: Chapter, more: str = "") -> str:
+    """Return the page of English and Chinese terms: the glossary that a chapter holds, and further ones.
 
     Args:
         chapter: the first.
+        more: a Markdown table of two columns, English and Chinese; where the chapter has the term too, it decides.
     """
-    for cell in chapter.notebook()["cells"]:
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "markdown" and re.match(r"#+ .*中文", source):
-            terms = []
-            for line in source.splitlines():
-                fields = [one.strip() for one in line.strip().strip("|").split("|")]
-                if len(fields) >= 2 and not set(fields[0]) <= set("-: ") and fields[0] != "English":
-                    terms += [(one, two) for one, two in zip(fields[::3], fields[1::3]) if one and two]
-            rows = [f"| {one} | {two} |" for one, two in sorted(terms, key=lambda pair: pair[0].casefold())]
-            back = f"[第 {chapter.number or 0:02d} 章](../{chapter.name}.md)"
-            head = f"# 术语表\n\n全课使用的译名，按英文排序；与{back}中的词汇表一致。\n\n| 英文 | 中文 |\n|---|---|\n"
-            return head + "\n".join(rows) + "\n"
-    return ""
+    cells = ("".join(cell["source"]) for cell in chapter.notebook()["cells"] if cell["cell_type"] == "markdown")
+    own = next((source for source in cells if re.match(r"#+ .*中文", source)), "")
+    terms = dict(_terms(more)) | dict(_terms(own))
+    if not terms:
+        return ""
+    rows = [f"| {one} | {two} |" for one, two in sorted(terms.items(), key=lambda pair: pair[0].casefold())]
+    said = f"；第 {chapter.number or 0:02d} 章的[词汇表](../{chapter.name}.md)也在其中" if own else ""
+    return f"# 术语表\n\n全课使用的译名，按英文排序{said}。\n\n| 英文 | 中文 |\n|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _terms(table: str) -> list[tuple[str, str]]:
+    """The pairs of a Markdown table whose columns are English, Chinese, and perhaps once more after an empty one."""
+    found = []
+    for line in table.splitlines():
+        fields = [one.strip() for one in line.strip().strip("|").split("|")]
+        if line.startswith("|") and not set(fields[0]) <= set("-: ") and fields[0] != "English":
+            found += [(one, two) for one, two in zip(fields[::3], fields[1::3]) if one and two]
+    return found
 
 
 def guide(text: str, names: set[str], source: str) -> str:
