@@ -23,7 +23,7 @@ from tutorial_lib.course.markup import sanitise
 MOST = 400_000  # bytes of all frames of an explorer
 _QUALITIES = ((1.0, 82), (1.0, 65), (0.85, 60), (0.75, 50), (0.6, 45), (0.5, 35))  # scale, quality
 #: Of what is drawn; a change of the drawing makes the frames that are kept of no more use.
-VERSION = "2"
+VERSION = "3"
 _EXPLORES = re.compile(r"^explore\(", re.MULTILINE)
 
 
@@ -111,6 +111,11 @@ def _pack(folder: Path) -> None:
     from PIL import Image
 
     images = {path: Image.open(path).convert("RGB") for path in sorted(folder.glob("*.png"))}
+    # Each picture is cut to what is drawn, as a notebook does it; under a slider all must have one size.
+    width, height = (max((one.size[side] for one in images.values()), default=0) for side in (0, 1))
+    for path, image in images.items():
+        images[path] = Image.new("RGB", (width, height), "white")
+        images[path].paste(image, (0, 0))
     made: dict[Path, bytes] = {}
     for scale, quality in _QUALITIES:
         for path, image in images.items():
