@@ -166,7 +166,7 @@ def chinese_pages(folder: Path, pages: Sequence[Page]) -> tuple[dict[str, str], 
     """Return the Chinese pages by name, and a line for each claim in them that its chapter no longer makes.
 
     In ``docs/zh/NN.md`` a line of a claim ends in its English statement between double braces. The verdict and the
-    numbers are put there; a line whose claim is gone is left out.
+    numbers are put there; a line whose claim is gone is left out. Claims of which no line speaks follow in English.
 
     Args:
         folder: ``docs/zh``.
@@ -184,6 +184,11 @@ def chinese_pages(folder: Path, pages: Sequence[Page]) -> tuple[dict[str, str], 
             stale += [f"{path.name}: no claim {statement!r} in chapter {page.chapter.name}" for statement in gone]
             if not gone:
                 lines.append(_filled(line, claims))
+        text = path.read_text(encoding="utf-8")
+        rest = [claim for statement, claim in claims.items() if f"{{{{{statement}}}}}" not in text]
+        if rest:
+            lines += ["", "## 全部裁决" if len(rest) == len(claims) else "## 其余裁决", "", "陈述为英文原文。", ""]
+            lines += [f"- {claim['statement']}: {verdict_zh(claim)}" for claim in rest]
         title, _, text = "\n".join(lines).partition("\n")
         link = f"{{.ways}}\n[英文原章（代码、图和证明）](../{page.chapter.name}.md) · [各章目录](index.md)"
         found[path.stem] = (
