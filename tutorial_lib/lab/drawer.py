@@ -1,6 +1,6 @@
 """The two stored networks of chapter 16: one that draws captioned shapes, and one that reads them back.
 
-    python -m tutorial_lib.lab.drawer [CHECKPOINT]   # trains both again and writes drawer.npz beside this file
+    python -m tutorial_lib.lab.drawer [CHECKPOINT]   # trains both again and writes drawer.weights beside this file
 
 The file holds weights in half precision, 1 MB, and says with which seed, steps and versions they were made, and the
 hash of the weights. Training again on another processor gives other weights, and pictures just as good.
@@ -27,7 +27,7 @@ __all__ = ["STEPS", "about_stored", "load_drawer", "load_reader", "new_drawer", 
 
 #: T of the stored drawer's schedule, which is the cosine; it says v.
 STEPS = 200
-_FILE = Path(__file__).with_name("drawer.npz")
+_FILE = Path(__file__).with_name("drawer.weights")
 
 
 def new_drawer(*, filters: tuple[int, ...] = (48, 64)) -> TextUNet:
@@ -144,7 +144,8 @@ def main() -> None:
         weights = _narrow(train(), name)
         about[f"{name} hash"] = _hash(weights)
         made |= weights
-    np.savez_compressed(_FILE, about=np.array(json.dumps(about)), **made)
+    with _FILE.open("wb") as file:
+        np.savez_compressed(file, about=np.array(json.dumps(about)), **made)
     print(json.dumps(about, indent=1), f"{_FILE.stat().st_size / 1e6:.2f} MB")
 
 
