@@ -1,10 +1,10 @@
-# make course · make test · make lab · make bench. Each sets up .venv by itself; nothing else is needed.
+# make course · make test · make lab · make bench · make book. Each sets up .venv by itself; nothing else is needed.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.ready
 
-.PHONY: course test lint lab bench setup clean
+.PHONY: course test lint lab bench book setup clean
 
 course: $(STAMP)
 	$(BIN)/tutorial run
@@ -34,6 +34,11 @@ lab: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
+# The course as a web site, build/book/html/index.html; frames of explorers are drawn where they are missing, and kept.
+book: export OMP_NUM_THREADS = 1
+book: $(STAMP)
+	$(BIN)/tutorial book --frames
+
 setup: $(STAMP)
 
 # torch comes first and by its exact version: left to a resolver, another package would pull in the CUDA build.
@@ -41,7 +46,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tutorial needs Python 3.11 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[course,data,cluster,test]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[course,data,cluster,book,test]"
 	$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "Python 3" > /dev/null
 	@touch $@
 

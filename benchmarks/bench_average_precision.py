@@ -1,26 +1,47 @@
-"""Average precision of 2,000 images with 30 detections each, against pycocotools (which torchmetrics calls, too)."""
+"""Average precision of 2,000 images with 30 detections each, against pycocotools and torchmetrics (which calls it)."""
 
+import os
+import subprocess
 from contextlib import redirect_stdout
+from importlib import import_module
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
+import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from benchmarks.bench_roi import peer_python
 from benchmarks.timing import medians, show
 from tutorial_lib.average_precision import average_precision
 
 IMAGES, DETECTIONS, CLASSES = 2000, 30, 4
+# Torchmetrics wants torchvision for boxes: it is measured in torchvision's environment, with ours and pycocotools.
+PACKAGES = ["torchmetrics", "pycocotools", "scipy"]
 
 
-def main() -> None:
+def main(peers: bool = False) -> None:
+    """Without peers ours and pycocotools; with them the same script where torchvision is, all three in turns."""
+    if peers:
+        folder, python = Path(__file__).resolve().parents[1], peer_python()
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        environment = {**os.environ, "PYTHONPATH": str(folder)}
+        subprocess.run([python, "-m", "benchmarks.bench_average_precision"], check=True, cwd=folder, env=environment)
+        return
     detections, truths = scene()
     functions = {"ours": lambda: average_precision(detections, truths), "pycocotools": lambda: coco(detections, truths)}
-    ours, theirs = functions["ours"]().ap, functions["pycocotools"]()
-    assert abs(ours - theirs) < 1e-12, (ours, theirs)
+    if (metric := torchmetrics_metric()) is not None:
+        functions["torchmetrics"] = lambda: torchmetrics(metric, detections, truths)
+    else:
+        print("    torchmetrics beside them: python -m benchmarks average_precision --peers (fetches 4.9 GB)")
+    values = {name: function() for name, function in functions.items()}
+    ours = values["ours"] = values["ours"].ap
+    assert abs(ours - values["pycocotools"]) < 1e-12, values
+    assert max(abs(ours - value) for value in values.values()) < 1e-4, values  # torchmetrics computes in float32
     seconds = medians(functions, repetitions=3)
     show(
-        f"average precision, {IMAGES} images with {DETECTIONS} detections, {CLASSES} classes (both {ours:.4f})",
+        f"average precision, {IMAGES} images with {DETECTIONS} detections, {CLASSES} classes (all {ours:.4f})",
         seconds.pop("ours"),
         seconds,
         "not slower than pycocotools; 3 x torchmetrics",
@@ -67,3 +88,26 @@ def coco(detections: list[dict], truths: list[dict]) -> float:
         run.accumulate()
         run.summarize()
     return float(run.stats[0])
+
+
+def torchmetrics_metric():
+    """Their class, or None where torchmetrics or the torchvision that it needs is missing."""
+    try:
+        import_module("torchvision")
+        return import_module("torchmetrics.detection").MeanAveragePrecision
+    except ImportError:
+        return None
+
+
+def torchmetrics(metric, detections: list[dict], truths: list[dict]) -> float:
+    one = metric()
+    tensors = [
+        [{name: torch.as_tensor(part) for name, part in image.items()} for image in images]
+        for images in (detections, truths)
+    ]
+    one.update(*tensors)
+    return float(one.compute()["map"])
+
+
+if __name__ == "__main__":
+    main()

@@ -31,8 +31,12 @@ from tutorial_lib import (
     attention,
     augment,
     consistency,
+    contrastive,
     detection,
+    diffusion,
     ensembles,
+    generative,
+    guidance,
     level_sets,
     losses,
     metrics,
@@ -41,6 +45,7 @@ from tutorial_lib import (
     networks,
     overlap,
     proposals,
+    protein,
     roi,
     saliency,
 )
@@ -104,6 +109,13 @@ NO_TENSORS = {
     "multimix.MultiMixLoss": RESULT,
     "multimix.PseudoLabelLoss": RESULT,
     "multimix.Rung": "yes or no",
+    "protein.BackbonePiece": RESULT,
+    "protein.Design": RESULT,
+    "protein.Environment": RESULT,
+    "protein.decode_sequence": "gives a string",
+    "protein.encode_sequence": STRINGS,
+    "protein.read_backbones": "reads a file, on the CPU",
+    "protein.update_share": NUMBERS,
     "ensembles.ambiguity": NUMBERS,
     "ensembles.corrected_t_test": NUMBERS,
     "ensembles.majority_accuracy": NUMBERS,
@@ -118,6 +130,10 @@ NO_TENSORS = {
     "ensembles.Boosted": RESULT,
     "ensembles.CorrectedTest": RESULT,
     "ensembles.OutOfFold": RESULT,
+    "diffusion.Prediction": RESULT,
+    "diffusion.noise_schedule": "made on the CPU; its steps are brought to the pictures' device",
+    "diffusion.sampling_steps": NUMBERS,
+    "generative.PrecisionRecall": RESULT,
     "lab.calibration.Reliability": RESULT,
     "lab.training.Batches": "what batches returns",
     "lab.training.History": "holds Python's numbers",
@@ -132,6 +148,7 @@ NO_TENSORS["augment.MagnitudeRange"] = NUMBERS
 # The upper floor: modules whose functions compute with tensors, and why the others are not asked.
 LAB = ("calibration", "training")
 NOT_ASKED = {
+    "captioned_shapes": "makes data on the CPU",
     "chest": "makes data on the CPU",
     "checks": "compares answers with references on the CPU; expect, which may be handed anything, is in the table",
     "claims": "works on Python's numbers",
@@ -146,9 +163,13 @@ NOT_ASKED = {
     "lines": STRINGS,
     "phantoms": "makes data on the CPU",
     "plots": "draws Python's numbers",
+    "proteins": "makes data on the CPU",
     "real": "reads files",
+    "record_words": STRINGS,
+    "records": "makes and reads texts; labels and probabilities are on the CPU",
     "results": "writes and reads files",
     "runtime": "names devices",
+    "scene_reader": "trains on the CPU; reading is a network's forward pass",
     "splits": "split_rows is in the table, under its other name lab.datasets.split_rows",
     "stars": "works on NumPy's arrays",
     "widgets": "calls what it is given",
@@ -756,6 +777,149 @@ def _(on):
 def _(on):
     logits, presence = on.leaf(noise(2, 3, 4, 4)), on(noise(2, 3, seed=1))
     return [networks.class_guided(logits, presence, rule=rule) for rule in ("after", "published")]
+
+
+# --- protein --------------------------------------------------------------------------------------------------------
+
+
+def small_chain() -> torch.Tensor:
+    return protein.build_backbone(4 * uniform(12, 3) - 2)
+
+
+@row(
+    "protein.backbone_frames",
+    "protein.build_backbone",
+    "protein.virtual_cb",
+    "protein.torsions",
+    "protein.radial_basis",
+    "protein.rotation_vector",
+)
+def _(on):
+    backbone, angles = on.leaf(small_chain(), 4 * uniform(12, 3) - 2)
+    rotations, _ = protein.backbone_frames(backbone)
+    return [
+        rotations,
+        protein.build_backbone(angles),
+        protein.virtual_cb(backbone),
+        protein.torsions(backbone)[1:-1],
+        protein.radial_basis(backbone[:, 1].norm(dim=-1)),
+        protein.rotation_vector(rotations),
+    ]
+
+
+@row("protein.secondary_structure", "protein.half_sphere_exposure", tolerance=EXACT)
+def _(on):
+    backbone = on(small_chain())
+    return protein.secondary_structure(backbone), protein.half_sphere_exposure(backbone)
+
+
+@row("protein.neighbour_features", "protein.join_environments")
+def _(on):
+    seen = protein.neighbour_features(on(small_chain()), k=4)
+    return [*seen, *protein.join_environments([seen, seen])]
+
+
+@row("protein.InverseFolding", "protein.inverse_folding_loss", tolerance=DEEP)
+def _(on):
+    torch.manual_seed(0)
+    model = on.model(protein.InverseFolding(width=16, depth=2, heads=2, k=4, targets={"chi1": "angle"}))
+    seen, types = protein.neighbour_features(on(small_chain()), k=4), on(whole(20, 12))
+    outputs = model(seen, types)
+    targets = {"type": types, "chi1": on(noise(12))}
+    return [*outputs.values(), protein.inverse_folding_loss(outputs, targets, weights={"chi1": 0.5})]
+
+
+@row("protein.self_consistent_design", tolerance=DEEP)
+def _(on):
+    torch.manual_seed(0)
+    model = protein.InverseFolding(width=16, depth=1, heads=2, k=4).to(on.device)
+    design = protein.self_consistent_design(model, on(small_chain()), steps=12, generator=seeded())
+    return design.sequence, design.log_loss.tolist(), design.sequences.tolist()
+
+
+@row("protein.recovery", "protein.similarity", "protein.perplexity", tolerance=CORRECT)
+def _(on):
+    one, other, log_probs = on(whole(20, 9), whole(20, 9, seed=1), noise(9, 20).log_softmax(1))
+    return protein.recovery(one, other), protein.similarity(one, other), protein.perplexity(log_probs, one)
+
+
+# --- diffusion ------------------------------------------------------------------------------------------------------
+
+
+@row(
+    "diffusion.diffuse",
+    "diffusion.target",
+    "diffusion.predict",
+    "diffusion.ddpm_step",
+    "diffusion.ddim_step",
+    "diffusion.threshold",
+    tolerance=SUMS,
+)
+def _(on):
+    alpha_bar, t = diffusion.noise_schedule(20), on(torch.tensor([3, 17]))
+    x, picture, drawn = on.leaf(*(noise(2, 3, 4, 4, seed=seed) for seed in range(3)))
+    given = [diffusion.diffuse(picture, t, alpha_bar, noise=drawn)]
+    given.append(diffusion.target(picture, drawn, t, alpha_bar, kind="v"))
+    given += [
+        part for kind in ("v", "noise", "picture") for part in diffusion.predict(x, picture, t, alpha_bar, given=kind)
+    ]
+    given.append(diffusion.ddpm_step(picture, x, t, alpha_bar, previous=t - 2, generator=seeded()))
+    given.append(diffusion.ddim_step(picture, x, 9, alpha_bar, previous=4, eta=0.5, generator=seeded()))
+    return [*given, *(diffusion.threshold(2 * x, rule=rule) for rule in ("static", "dynamic"))]
+
+
+@row("diffusion.sample", "guidance.guide", tolerance=DEEP)
+def _(on):
+    alpha_bar, start = diffusion.noise_schedule(20), on(noise(2, 3, 4, 4))
+    model = lambda x, t: guidance.guide(x.tanh(), 0.5 * x * (1 + t[:, None, None, None] / 20), scale=2.0)  # noqa: E731
+    return diffusion.sample(model, start, alpha_bar, given="v", count=5, eta=1.0, generator=seeded())
+
+
+@row("guidance.classifier_guide", "guidance.clip_guide", "guidance.cutouts", tolerance=DEEP)
+def _(on):
+    alpha_bar, t, x = diffusion.noise_schedule(20), on(torch.tensor([3, 17])), on(noise(2, 3, 8, 8))
+    found = diffusion.predict(0.5 * x, x, t, alpha_bar, given="v")
+    judge = lambda pictures: pictures.square().mean((1, 2, 3))  # noqa: E731
+    given = [guidance.classifier_guide(found, x, t, alpha_bar, log_prob=lambda x, t: judge(x))]
+    options = {"similarity": judge, "views": 3, "clamp": 0.01, "generator": seeded()}
+    given.append(guidance.clip_guide(found, x, t, alpha_bar, denoise=lambda x, t: x.tanh(), **options))
+    return [*(part for one in given for part in one), guidance.cutouts(x, 3, generator=seeded())]
+
+
+@row(
+    "networks.TextUNet",
+    "networks.TextEncoder",
+    "networks.CrossAttention",
+    "networks.time_embedding",
+    "contrastive.ImageTextModel",
+    "contrastive.contrastive_loss",
+    "contrastive.spherical_distance",
+    tolerance=DEEP,
+)
+def _(on):
+    torch.manual_seed(0)
+    network = networks.TextUNet(10, 4, filters=(8, 16), text_width=8, heads=2)
+    for parameter in network.parameters():  # the layers that start at nothing, too
+        parameter.data = parameter + 0.05 * torch.randn(parameter.shape)
+    network.requires_grad_(False)  # what many places share gets its gradients in another order
+    network, image = on.model(network), on(noise(2, 3, 8, 8))
+    text, t = on(torch.tensor([[1, 2, 0, 0], [0, 0, 0, 0]])), on(torch.tensor([3, 150]))
+    model = contrastive.ImageTextModel(10, 4, filters=(8, 16), text_width=8).requires_grad_(False)
+    pair = on.model(model)(image, text)
+    loss = contrastive.contrastive_loss(*on.leaf(noise(2, 6), noise(2, 6, seed=1)), groups=on(torch.tensor([0, 1])))
+    return [network(image, t, text), *pair, loss, contrastive.spherical_distance(*pair), networks.time_embedding(t, 8)]
+
+
+@row("generative.frechet_distance", "generative.kernel_distance", "generative.precision_recall", home="cpu")
+def _(on):
+    real, made = on(noise(30, 4), noise(20, 4, seed=1))
+    shares = torch.tensor(generative.precision_recall(real, made))
+    return [generative.frechet_distance(real, made), generative.kernel_distance(real, made), shares]
+
+
+@row("generative.nearest_distances")
+def _(on):
+    return generative.nearest_distances(on(noise(20, 4, seed=1)), on(noise(30, 4)))
 
 
 # --- ensembles ------------------------------------------------------------------------------------------------------

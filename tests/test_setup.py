@@ -169,7 +169,11 @@ def test_constraints_are_exact_and_sorted_by_nothing_else():
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
-    [("tutorial_lib/lab", ["chapters"]), ("tutorial_lib/course", ["course", "cluster"]), ("data_scripts", ["data"])],
+    [
+        ("tutorial_lib/lab", ["chapters"]),
+        ("tutorial_lib/course", ["course", "cluster", "book"]),
+        ("data_scripts", ["data"]),
+    ],
 )
 def test_what_is_imported_is_declared(folder, extras):
     declared = set(requirements(*extras))
@@ -183,6 +187,13 @@ def test_only_a_sweep_needs_the_cluster():
     every = sorted((ROOT / "tutorial_lib").rglob("*.py"))
     users = {path.name for path in every if distributions(imports(path)) & cluster}
     assert users == {"cluster.py"}
+
+
+def test_only_the_book_needs_sphinx():
+    sphinx = requirements("book").keys() - requirements("course", "cluster").keys()
+    every = sorted((ROOT / "tutorial_lib").rglob("*.py"))
+    users = {path.parent.name for path in every if distributions(imports(path)) & sphinx}
+    assert users == {"book"}
 
 
 def test_what_tests_and_benchmarks_import_is_declared():
@@ -240,7 +251,7 @@ def test_the_core_is_small():
 
 def test_the_manifest_travels_with_the_package():
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    assert build["package-data"]["data_scripts"] == ["manifest.toml", "*.csv.gz"]
+    assert build["package-data"]["data_scripts"] == ["manifest.toml", "*.csv", "*.csv.gz"]
 
 
 # --- the rest ---

@@ -7,14 +7,14 @@ loss, to what the embedding layer puts out, and lets the model learn from that a
     ...
     loss = fgm.backward(lambda: criterion(model(tokens), target)).loss   # in place of loss.backward()
 
-==================  ==========================================  ===========================================
-method              added to every ``.grad``                     passes a step (K = ``steps``)
-==================  ==========================================  ===========================================
-:class:`FGM`        gradient at 0 + gradient at r                2 full
-:class:`PGD`        gradient at 0 + gradient at r_K              2 full, K - 1 for the perturbation alone
-:class:`FreeLB`     mean of the gradients at r_0 ... r_{K-1}     K full
+==================  ===========================================  ===========================================
+method              added to every ``.grad``                      passes a step (K = ``steps``)
+==================  ===========================================  ===========================================
+:class:`FGM`        gradient at 0 + gradient at r                 2 full
+:class:`PGD`        gradient at 0 + gradient at r_K               2 full, K - 1 for the perturbation alone
+:class:`FreeLB`     mean of the gradients at r_0 ... r_{K-1}      K full
 :class:`VAT`        gradient of KL(p(x) || p(x + r)), no labels  1 forward, K for the perturbation, 1 full
-==================  ==========================================  ===========================================
+==================  ===========================================  ===========================================
 
 :func:`attack` perturbs a trained model in the same way, to measure how robust it is. All of them hook the layer for
 the length of one call, and leave nothing in the model.

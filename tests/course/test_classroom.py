@@ -163,7 +163,7 @@ def test_hints_gradients_and_changed_arguments_come_through():
         ("flow_mixup.mix_flow", full, "this is the full gradient"),
         ("flow_mixup.mix_flow", detached, ""),
         ("mixup.mix_batch", in_place, "your function changed its arguments"),
-        ("text.never_empty", lambda tokens, p, rng: tokens.clear() or ["x"], "your function changed its argument"),
+        ("text.is_denied", lambda tokens, *rest: tokens.clear() or True, "your function changed its argument"),
         ("start.double", "not a function", "expected a function, got str"),
         ("start.double", lambda x: object(), "got       <object object at"),
     ):

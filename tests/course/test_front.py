@@ -28,7 +28,7 @@ from tutorial_lib.lab.claims import CLAIM_MIME
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 NOTEBOOKS = ROOT / "notebooks"
-PROSE = (README, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "teaching.md")
+PROSE = (README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "README.zh.md")
 PAGES = {path: path.read_text(encoding="utf-8") for path in PROSE}
 CHAPTERS = [read_chapter(path) for path in chapter_files(NOTEBOOKS)]
 MEND = "make course, then .venv/bin/tutorial map"

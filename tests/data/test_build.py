@@ -258,7 +258,7 @@ def test_a_missing_set_names_the_command(tmp_path, monkeypatch):
 
 
 def test_an_unknown_set_is_a_value_error():
-    with pytest.raises(ValueError, match=r"name must be a prepared set \(.*la2018, .*mitbih\), got 'mnist'"):
+    with pytest.raises(ValueError, match=r"name must be a prepared set \(.*la2018, .*mitbih, .*\), got 'mnist'"):
         load_real("mnist")
 
 

@@ -1,14 +1,15 @@
-"""The recipes of the two text sets: what of them shows in the reference, and tables whose answer is known."""
+"""The recipes of the text sets: what of them shows in the reference, and tables whose answer is known."""
 
 import csv
 import gzip
 import io
+import json
 from collections import defaultdict
 
 import numpy as np
 import pytest
 
-from data_scripts import departments_zh, medical_abstracts
+from data_scripts import departments_zh, medical_abstracts, mie_dialogues
 from data_scripts.splits import hashed_split
 from data_scripts.tables import read_table
 
@@ -85,7 +86,63 @@ def test_what_is_said_of_repeated_questions(reference):
     assert sum(len({row["department"] for row in found}) > 1 for found in repeated) == 1
 
 
+def talks(folder, dev, test, names=None):
+    names = names or {
+        "症状": ["胸闷", "头晕"],
+        "检查": ["心电图"],
+        "状态": ["阳性", "阴性", "医生阳性", "医生阴性", "未知"],
+    }
+    for file, content in (("ontology.json", names), ("dev.json", dev), ("test.json", test)):
+        (folder / file).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def windows(utterances, labels):
+    """The source's form: windows of five that end with the new utterance, blanks before the first."""
+    padded = [""] * 4 + utterances
+    return [{"utterances": padded[k : k + 5], "label": labels[k]} for k in range(len(utterances))]
+
+
+def test_talks_of_the_reference_come_back(shared_data, tmp_path):
+    with gzip.open(shared_data / "text/mie_dialogue_multilabel_zh.jsonl.gz", "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    names = json.loads((shared_data / "text/mie_label_names.json").read_text(encoding="utf-8"))["label_names"]
+    groups = {"状态": ["阳性", "阴性", "医生阳性", "医生阴性", "未知"]}
+    for name in names:
+        groups.setdefault(name.split(":")[0], []).append(name.split(":")[1])
+    parts = {"dev": [], "test": []}
+    for row in rows:
+        labels = [[f"{name}-状态:{state}" for name, state in window or []] for window in row["window_labels"]]
+        parts[row["split"]].append(windows(row["utterances"], labels))
+    talks(tmp_path, parts["dev"], parts["test"], groups)
+    arrays = mie_dialogues.prepare(tmp_path, [])
+    assert arrays["text"].tolist() == ["\n".join(row["utterances"]) for row in rows]
+    assert arrays["part"].tolist() == [row["split"] for row in rows] and arrays["label_names"].tolist() == names
+    positive = arrays["positive"].sum(0)
+    assert positive.max() == 152 and (positive < 10).sum() == 32 and (positive == 0).sum() == 1
+    assert abs(arrays["mentioned"].sum(1).mean() - 6.2) < 0.1 and (arrays["positive"] <= arrays["mentioned"]).all()
+
+
 # --- known answers ---
+
+
+def test_talks(tmp_path):
+    said = ["患者:我胸闷", "医生:做过心电图吗？", "患者:没有"]
+    first = windows(
+        said, [["症状:胸闷-状态:阳性"], ["症状:胸闷-状态:阳性", "检查:心电图-状态:未知"], ["检查:心电图-状态:阴性"]]
+    )
+    second = windows(["患者:头晕"], [["症状:头晕-状态:医生阳性", "症状:胸闷-状态:医生阴性"]])
+    talks(tmp_path, [first], [second])
+    arrays = mie_dialogues.prepare(tmp_path, [])
+    assert arrays["text"].tolist() == ["\n".join(said), "患者:头晕"] and arrays["part"].tolist() == ["dev", "test"]
+    assert arrays["mentioned"].tolist() == [[1, 0, 1], [1, 1, 0]]
+    assert arrays["positive"].tolist() == [[1, 0, 0], [0, 1, 0]] and arrays["positive"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("label", ["症状:耳鸣-状态:阳性", "症状:胸闷-状态:可能", "症状:胸闷"])
+def test_a_label_of_a_talk_that_is_not_named_is_refused(tmp_path, label):
+    talks(tmp_path, [], [windows(["患者:头晕"], [[label]])])
+    with pytest.raises(ValueError, match="test.json, talk 0 has a label that ontology.json lacks"):
+        mie_dialogues.prepare(tmp_path, [])
 
 
 def test_abstracts(tmp_path):

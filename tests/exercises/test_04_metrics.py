@@ -274,3 +274,41 @@ def test_the_four_functions_really_have_those_faults():
         np.testing.assert_allclose(scope["evaluate_d"](pred, true), want, rtol=1e-12)
     empty = np.zeros((5, 5), bool)
     assert math.isnan(scope["evaluate_d"](empty, empty)) and scope["evaluate_d"](~empty, empty) == 0
+
+
+# --- A claim of one's own ---
+
+
+def around(mean, spread, pairs=12):
+    return [mean + (spread if seed % 2 else -spread) for seed in range(pairs)]
+
+
+@pytest.mark.parametrize(
+    ("differences", "right"),
+    [
+        (around(0.05, 0.03), "supported"),
+        (around(-0.05, 0.03), "refuted"),
+        (around(0.002, 0.005), "no difference"),
+        (around(0.01, 0.06), "open"),
+    ],
+)
+def test_a_claim_is_held_against_the_differences_that_came_with_it(differences, right):
+    for verdict in ("supported", "refuted", "no difference", "open"):
+        result = check("metrics.claim", ("lower", differences, verdict), show=False)
+        assert result.ok == (verdict == right), result.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (("better", around(0.05, 0.03), "supported"), "before the run"),
+        (("higher", around(0.05, 0.03, pairs=5), "supported"), "10 seeds"),
+        (("higher", [100 * value for value in around(0.05, 0.03)], "supported"), "scores are shares"),
+        (("higher", [0.01] * 12, "supported"), "does your seed"),
+        (("higher", around(0.01, 0.06), "supported"), "mean alone"),
+        (("no difference", around(0.01, 0.06), "no difference"), "Not to see"),
+    ],
+)
+def test_claim_hints(wrong, hint):
+    result = check("metrics.claim", wrong, show=False)
+    assert result.status == "wrong" and hint in result.message, result.message

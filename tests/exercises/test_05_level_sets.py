@@ -143,3 +143,57 @@ def test_the_four_lines_really_have_those_faults():
         assert (not np.allclose(whole[3, 3], part[3, 3])) == depends
         assert ((whole < 0) == mask).all()
     assert (scope["line_c"](mask)[mask] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (8.333, "grows while the circle shrinks"),
+        (11.18, "falls by 2"),
+        (25, "square of the radius"),
+        (20.616, "inwards"),
+        (7.0, "dr/dt"),
+        ("five", "one number"),
+    ],
+)
+def test_radius_hints(wrong, hint):
+    result = check("level_sets.radius", wrong, show=False)
+    assert result.status == "wrong" and hint in result.message, result.message
+
+
+# --- A claim of one's own ---
+
+
+def around(mean, spread, pairs=12):
+    return [mean + (spread if seed % 2 else -spread) for seed in range(pairs)]
+
+
+@pytest.mark.parametrize(
+    ("differences", "right"),
+    [
+        (around(0.05, 0.03), "supported"),
+        (around(-0.05, 0.03), "refuted"),
+        (around(0.002, 0.005), "no difference"),
+        (around(0.01, 0.06), "open"),
+    ],
+)
+def test_a_claim_is_held_against_the_differences_that_came_with_it(differences, right):
+    for verdict in ("supported", "refuted", "no difference", "open"):
+        result = check("level_sets.claim", ("lower", differences, verdict), show=False)
+        assert result.ok == (verdict == right), result.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (("better", around(0.05, 0.03), "supported"), "before the run"),
+        (("higher", around(0.05, 0.03, pairs=5), "supported"), "10 seeds"),
+        (("higher", [100 * value for value in around(0.05, 0.03)], "supported"), "Dice are shares"),
+        (("higher", [0.01] * 12, "supported"), "does your seed"),
+        (("higher", around(0.01, 0.06), "supported"), "mean alone"),
+        (("no difference", around(0.01, 0.06), "no difference"), "Not to see"),
+    ],
+)
+def test_claim_hints(wrong, hint):
+    result = check("level_sets.claim", wrong, show=False)
+    assert result.status == "wrong" and hint in result.message, result.message

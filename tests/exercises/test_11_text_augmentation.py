@@ -10,84 +10,109 @@ import pytest
 import torch
 from conftest import cell_source, exercise_answers
 
-from tutorial_lib.augment import TfIdf, protect, random_deletion, random_swap
+from tutorial_lib.augment import TfIdf, protect, random_swap
 from tutorial_lib.lab import check
+from tutorial_lib.text import find_entities, negated
 
 NAME = "11_text_augmentation.ipynb"
 
 
-def may_be_empty(tokens, p, rng):
-    return [token for token in tokens if rng.random() >= p]
+def is_denied(tokens, place, cues, stops, reach):
+    near = tokens[max(0, place - reach) : place]
+    return any(word in cues and not stops & set(near[i:]) for i, word in enumerate(near))
 
 
-def always_the_first(tokens, p, rng):
-    return [token for token in tokens if rng.random() >= p] or tokens[:1]
+def as_in_many_scripts(tokens, place, cues, stops, reach):
+    before = " ".join(tokens)[: len(" ".join(tokens[:place]))]
+    return any(cue in before for cue in cues)
 
 
-def share_that_stays(tokens, p, rng):
-    return [token for token in tokens if rng.random() < p] or [rng.choice(tokens)]
+def negative_slice(tokens, place, cues, stops, reach):
+    near = tokens[place - reach : place]
+    return any(word in cues and not stops & set(near[i:]) for i, word in enumerate(near))
 
 
-def module_random(tokens, p, rng):
-    return [token for token in tokens if random.random() >= p] or [random.choice(tokens)]
+def without_stops(tokens, place, cues, stops, reach):
+    return any(word in cues for word in tokens[max(0, place - reach) : place])
 
 
-def by_word(tokens, p, rng):
-    gone = {token for token in tokens if rng.random() < p}
-    return [token for token in tokens if token not in gone] or [rng.choice(tokens)]
+def any_stop_ends_it(tokens, place, cues, stops, reach):
+    near = set(tokens[max(0, place - reach) : place])
+    return bool(near & cues) and not near & stops
 
 
-def exactly_one(tokens, p, rng):
-    tokens = list(tokens)
-    if p and len(tokens) > 1:
-        tokens.pop(rng.randrange(len(tokens)))
-    return tokens if p < 1 else [rng.choice(tokens)]
+def only_the_first_cue(tokens, place, cues, stops, reach):
+    near = tokens[max(0, place - reach) : place]
+    first = next((i for i, word in enumerate(near) if word in cues), None)
+    return first is not None and not stops & set(near[first:])
 
 
-def in_place(tokens, p, rng):
-    for i in reversed(range(len(tokens))):
-        if len(tokens) > 1 and rng.random() < p:
-            del tokens[i]
-    return tokens
+def counts_stops_twice(tokens, place, cues, stops, reach):
+    near = tokens[max(0, place - reach) : place]
+    return any(word in cues and sum(w in stops for w in near[i:]) % 2 == 0 for i, word in enumerate(near))
 
 
-def as_a_string(tokens, p, rng):
-    return " ".join([token for token in tokens if rng.random() >= p] or [rng.choice(tokens)])
+def on_both_sides(tokens, place, cues, stops, reach):
+    near = tokens[place + 1 : place + 1 + reach]
+    behind = any(word in cues and not stops & set(near[:i]) for i, word in enumerate(near))
+    return is_denied(tokens, place, cues, stops, reach) or behind
 
 
-def shuffled(tokens, p, rng):
-    left = [token for token in tokens if rng.random() >= p] or [rng.choice(tokens)]
-    return rng.sample(left, len(left)) if p else left
+def too_short(tokens, place, cues, stops, reach):
+    return is_denied(tokens, place, cues, stops, reach - 1) if reach > 1 else is_denied(tokens, place, cues, stops, 1)
+
+
+def too_far(tokens, place, cues, stops, reach):
+    return is_denied(tokens, place, cues, stops, reach + 1)
+
+
+def with_the_finding_itself(tokens, place, cues, stops, reach):
+    return is_denied([*tokens, ""], place + 1, cues, stops, reach + 1)
+
+
+def shortens_its_argument(tokens, place, cues, stops, reach):
+    del tokens[place:]
+    return is_denied(tokens, len(tokens), cues, stops, reach)
+
+
+def gives_the_cues(tokens, place, cues, stops, reach):
+    return [word for word in tokens[max(0, place - reach) : place] if word in cues]
 
 
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (may_be_empty, "one word must stay"),
-        (always_the_first, "drawn at random"),
-        (share_that_stays, "share that stays"),
-        (module_random, "draw everything from rng"),
-        (by_word, "whatever happens to the others"),
-        (exactly_one, "each word goes with probability p"),
-        (in_place, "changed its argument"),
-        (as_a_string, "a list of words"),
-        (shuffled, "in their order"),
+        (as_in_many_scripts, "not parts of words"),
+        (negative_slice, "begin at 0"),
+        (without_stops, "ends its reach"),
+        (any_stop_ends_it, "the stop stands before the cue"),
+        (only_the_first_cue, "try all"),
+        (counts_stops_twice, "one is enough"),
+        (on_both_sides, "only at what comes before"),
+        (too_short, "within a reach of 3"),
+        (too_far, "beyond a reach of 2"),
+        (with_the_finding_itself, "reach"),
+        (shortens_its_argument, "changed its argument"),
+        (gives_the_cues, "True or False"),
     ],
 )
-def test_never_empty_hints(wrong, hint):
-    random.seed(0)
-    result = check("text.never_empty", wrong, show=False)
+def test_is_denied_hints(wrong, hint):
+    result = check("text.is_denied", wrong, show=False)
     assert result.status == "wrong" and hint in result.message, result.message
 
 
-def test_the_library_passes_where_its_arguments_are_those_of_the_exercise():
-    def deletion(tokens, p, rng):
-        return random_deletion(tokens, p=p, rng=rng)
+def test_the_line_of_many_scripts_fails_as_the_exercise_says():
+    start = (text := "no fever, but chest pain").index("chest pain")
+    assert any(cue in text[:start] for cue in ("no", "denies"))
+    text = "No fever, but chest pain."
+    assert not negated(text, find_entities(text, ["chest pain"])[0])
+    assert check("text.is_denied", is_denied, show=False).ok
 
+
+def test_the_library_passes_where_its_arguments_are_those_of_the_exercise():
     def one_swap(tokens, keep, rng):
         return random_swap(tokens, n=1, keep=protect(keep), rng=rng)
 
-    assert check("text.never_empty", deletion, show=False).ok
     assert check("text.protected_swap", one_swap, show=False).ok
 
 
@@ -247,7 +272,7 @@ def test_blind_to_order_hints(wrong, hint):
 @pytest.fixture(scope="module")
 def small_experiment():
     """The chapter's experiment on forty notes and five steps, in a net without filters."""
-    scope = {"DATA": "builtin", "device": torch.device("cpu")}
+    scope = {"FAST": True, "DATA": "builtin", "device": torch.device("cpu")}
     exec(cell_source(f"notebooks/{NAME}", "import importlib.util").split("set_style()")[0], scope)
     for start in (
         "def word_vectors",

@@ -26,6 +26,7 @@ from tutorial_lib.lab.intervals import (
     student_interval,
 )
 from tutorial_lib.lab.phantoms import cell_phantoms, instance_boxes, phantoms
+from tutorial_lib.lab.records import electronic_records
 from tutorial_lib.lab.runtime import seed_everything
 from tutorial_lib.lab.splits import split_rows
 from tutorial_lib.lab.stars import random_star, star_distance
@@ -60,6 +61,7 @@ CALLS = {
     "reliability": (lambda bins: reliability(P, Y, bins=bins), dict(bins=4)),
     "calibration_error": (lambda bins: calibration_error(P, Y, bins=bins), dict(bins=4)),
     "clinical_notes": (clinical_notes, dict(n=4, dirt=0.5, seed=3)),
+    "electronic_records": (electronic_records, dict(n=2, seed=3)),
     "add_dirt": (lambda dirt: add_dirt("No fever.", dirt=dirt, rng=random.Random(1)), dict(dirt=1.0)),
     "split_rows": (split_rows, dict(count=6, val=0.25, test=0.25, seed=1)),
     "split_rows, classes": (split_rows, dict(count=6, val=0.25, test=0.25, seed=1, stratify=[0, 0, 0, 1, 1, 1])),

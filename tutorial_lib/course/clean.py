@@ -5,8 +5,11 @@ notebooks that are kept in the repository: running a chapter again changes nothi
 Notebooks are plain dictionaries here (``nbformat`` nodes are too), changed in place.
 """
 
+import base64
 import hashlib
 import re
+
+from tutorial_lib.course.png import with_palette
 
 # One cell's text, and one picture or page. More than a reader can use, and enough to sink a report.
 MAX_TEXT = 100_000
@@ -74,7 +77,7 @@ def normalise(notebook: dict) -> None:
     """Make an executed notebook fit to be kept: only what the chapter says, in one canonical form.
 
     Removed: times, papermill's and widgets' metadata, progress bars, memory addresses, the kernel's own name and
-    version. Cells are counted 1 … n. Ids that exist are kept.
+    version, and the bytes of pictures that nobody sees. Cells are counted 1 … n. Ids that exist are kept.
 
     Args:
         notebook: changed in place.
@@ -160,4 +163,6 @@ def _without_noise(output: dict) -> dict | None:
         output["data"]["text/plain"] = _ADDRESS.sub(r"\g<1>0x0", text)
         if not text:
             del output["data"]["text/plain"]
+        if png := output["data"].get("image/png"):
+            output["data"]["image/png"] = base64.b64encode(with_palette(base64.b64decode(png))).decode()
     return output

@@ -43,6 +43,7 @@ _WINGS = {
         "make a clean copy of the course to hand out: no outputs, no solutions",
     ),
     "grade": ("classroom.grades", "grade", "grade students' notebooks into one table"),
+    "book": ("front.book", "book", "build the course as a web site from the saved chapters"),
     "map": ("front.readme", "write_map", "for maintainers: write the README's map and picture from the last run"),
 }
 

@@ -1,13 +1,13 @@
 r"""The R-CNN family: each detector removes one cost of the one before and keeps the rest.
 
-==================  ===================================  ==========================  ==================================
-network             boxes come from                      backbone sees               and what it removes
-==================  ===================================  ==========================  ==================================
-:class:`RCNN`       outside (selective search)           each box, cut and resized
-:class:`FastRCNN`   outside                              the image, once             a forward pass for every box
-:class:`FasterRCNN` its own :class:`RegionProposals`     the image, once             the search outside the network
-:class:`MaskRCNN`   its own                              the image, once             the box as the finest answer
-==================  ===================================  ==========================  ==================================
+===================  ===================================  ==========================  ==================================
+network              boxes come from                      backbone sees               and what it removes
+===================  ===================================  ==========================  ==================================
+:class:`RCNN`        outside (selective search)           each box, cut and resized
+:class:`FastRCNN`    outside                              the image, once             a forward pass for every box
+:class:`FasterRCNN`  its own :class:`RegionProposals`     the image, once             the search outside the network
+:class:`MaskRCNN`    its own                              the image, once             the box as the finest answer
+===================  ===================================  ==========================  ==================================
 
 All stand on the user's own backbone: any function from images (B, C, H, W) to one feature map or several (a list, or a
 mapping in order), with the stride of each. :class:`FeaturePyramid` makes several maps of one depth. Images are a list

@@ -20,7 +20,9 @@ SETS = {
     "dsb2018": "dsb2018/dsb2018_nuclei_128.npz",
     "la2018": "la2018/la2018_64x48x32.npz",
     "medical_abstracts": "medical_abstracts/medical_abstracts_5class_en.npz",
+    "mie_dialogues": "mie_dialogues/mie_dialogues_zh.npz",
     "mitbih": "mitbih/mitbih_windows_10s_90hz.npz",
+    "proteins": "proteins/proteins.npz",
 }
 
 
@@ -93,6 +95,11 @@ def load_real(name: str, folder: str | os.PathLike | None = None) -> dict[str, n
         ``class_names`` (5,); ``split`` (2888,) as above. 118 rows repeat a text under another label.
         For ``"departments_zh"``, one row a question: ``title``, ``question``, ``department`` (7266,) str; ``label``
         (7266,) uint8, an index into ``class_names`` (11,), the most frequent first; ``split`` (7266,) as above.
+        For ``"mie_dialogues"``, one row a talk: ``text`` (320,) str; ``mentioned`` and ``positive`` (320, 71) uint8 0/1
+        in the order of ``label_names`` (71,); ``part`` (320,) ``"dev"`` or ``"test"``, as in the source.
+        For ``"proteins"``, chains one after the other: ``coords`` (61426, 4, 3) float32, ångström, of N, Cα, C, O;
+        ``start``, ``length`` (380,) int32, of each chain; ``sequence``, ``name``, ``source`` (380,) str; ``split``
+        (380,) as above, the test part is TS50.
 
     Raises:
         ValueError: if there is no such set.

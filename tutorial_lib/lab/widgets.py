@@ -1,8 +1,10 @@
 """Explorers: a figure that reads whole on paper, and the same with sliders where somebody is there."""
 
 import inspect
+import os
 from collections.abc import Callable
 
+from .frames import FOLDER, save_frames
 from .runtime import is_headless
 
 #: Two figures, one above the other, puzzle a reader who is not told why.
@@ -15,6 +17,8 @@ def explore(function: Callable, /, **sliders) -> None:
     """Draw ``function()`` once as a static figure, then again under sliders where a person can move them.
 
     The static figure uses the function's own default arguments, so a chapter reads whole on GitHub and on paper.
+    Where ``TUTORIAL_FRAMES`` names a folder, the figures of a coarse grid of the sliders are written there instead: the
+    web pages, which have no kernel, show them.
 
     Args:
         function: draws one matplotlib figure; every slider's name is one of its arguments, with a default.
@@ -32,6 +36,9 @@ def explore(function: Callable, /, **sliders) -> None:
         if name not in parameters or parameters[name].default is inspect.Parameter.empty:
             have = [key for key, value in parameters.items() if value.default is not inspect.Parameter.empty]
             raise ValueError(f"slider {name!r} is not an argument with a default; the function has {', '.join(have)}")
+    if folder := os.environ.get(FOLDER):
+        save_frames(function, sliders, folder)
+        return
     function()
     plt.show()
     if is_headless():

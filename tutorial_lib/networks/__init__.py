@@ -12,6 +12,7 @@ unet.py     :class:`DualUNet`    concatenation, three levels (for a laptop)   11
 
 ``multitask.py`` has :class:`MultiTaskUNet`, which classifies and segments, with MultiMix's bridge between the tasks.
 ``efficientnet_lite.py`` has :class:`EfficientNetLite`, a classifier with trained weights that detectors stand on.
+``text_unet.py`` has :class:`TextUNet`, which draws by diffusion, with the words it is told.
 ``windows.py`` has :func:`sliding_window` and :func:`flip_average`; ``blocks.py`` what the networks are built of.
 """
 
@@ -20,6 +21,7 @@ from .efficientnet_lite import EfficientNetLite, pretrained_efficientnet_lite
 from .multitask import MultiTaskOutput, MultiTaskUNet, SaliencyBridge
 from .refinenet import ChainedResidualPooling, MultiResolutionFusion, RefineNet, ResidualConvUnit
 from .skips import MapOutput, UNet, UNet3Plus, UNetPlusPlus, class_guided
+from .text_unet import CrossAttention, TextEncoder, TextUNet, time_embedding
 from .unet import DualUNet
 from .vnet import DualVNet
 from .windows import flip_average, sliding_window
@@ -33,6 +35,10 @@ __all__ = [
     "MultiResolutionFusion",
     "RefineNet",
     "ResidualConvUnit",
+    "CrossAttention",
+    "TextEncoder",
+    "TextUNet",
+    "time_embedding",
     "UNet",
     "UNet3Plus",
     "UNetPlusPlus",

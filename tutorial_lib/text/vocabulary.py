@@ -30,6 +30,7 @@ class Vocabulary:
 
     Other code often has the unknown token at 0: with ``zero="[UNK]"`` the two change places, and padding is 1. The
     numbers of the two are ``vocabulary.unknown`` and ``vocabulary.padding`` (``nn.Embedding``'s ``padding_idx``).
+    Chapter 11 shows a sentence in both.
 
     Args:
         tokens: the tokens from number 2 on, each once, without ``[PAD]`` and ``[UNK]``.

@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 
-from ..exercises import call, expect, match_faults, number
+from ..exercises import call, expect, judge_verdict, match_faults, number
 
 BUGS = ("inverted", "crop", "one side", "none")
+PREDICTIONS = ("higher", "lower", "no difference")
+LEAST_PAIRS, MARGIN = 10, 0.02  # of a claim of one's own
 _FAULTS = {"A": "inverted", "B": "crop", "C": "one side", "D": "none"}
 _TENTH = 2 * math.acosh(math.sqrt(10))  # 4 sigmoid(u) sigmoid(-u) = 1 / cosh(u / 2) ** 2 is 0.1 here: 3.64
 
@@ -79,6 +81,26 @@ def find_the_bug(answer) -> None:
         "D": "it is negative inside, positive outside, and 20 is the same for every crop; is anything left to blame?",
     }
     match_faults(answer, _FAULTS, among=BUGS, hints=hints, what="line")
+
+
+def radius(answer) -> None:
+    """Predict: the radius of a circle of 15 voxels after mean-curvature flow for a time of 100."""
+    mistakes = [
+        (15 - 100 / 15, "the speed 1/r grows while the circle shrinks; solve dr/dt = -1/r"),
+        (math.sqrt(125), "r dr = -dt gives half of the square: the square falls by 2 in a unit of time"),
+        (25.0, "that is the square of the radius"),
+        (math.sqrt(425), "inwards: the square falls"),
+    ]
+    hint = "a circle's curvature is 1/r: solve dr/dt = -1/r for the square of r"
+    expect(
+        number(answer, "one number, in voxels"), 5.0, given="a radius of 15 and a time of 100", hint=hint,
+        mistakes=mistakes, atol=1e-3, rtol=1e-3,
+    )  # fmt: skip
+
+
+def claim(answer) -> None:
+    """A claim of one's own: ``(prediction, differences, verdict)``, differences of Dice, one a seed."""
+    judge_verdict(answer, among=PREDICTIONS, pairs=LEAST_PAIRS, margin=MARGIN, score="Dice")
 
 
 def _brute_force(mask, spacing):

@@ -1,0 +1,51 @@
+"""The Sphinx extension of the book: formulas as MathML, a page's language, a policy that keeps the page to itself."""
+
+import re
+
+from tutorial_lib.course.markup import mathml
+
+#: Nothing is loaded from anywhere but beside the page. A page opened from a disk has no host: hence the scheme.
+POLICY = (
+    "default-src 'self' file:; img-src 'self' file: data:; style-src 'self' file: 'unsafe-inline'; "
+    "script-src 'self' file: 'unsafe-inline'"
+)
+
+
+def _inline(translator, node) -> None:
+    from docutils import nodes
+
+    translator.body.append(mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def _block(translator, node) -> None:
+    from docutils import nodes
+
+    translator.body.append(f'<div class="formula">{mathml(node.astext(), "block")}</div>')
+    raise nodes.SkipNode
+
+
+def _context(app, page: str, template: str, context: dict, tree) -> None:
+    if page.startswith("zh/"):
+        context["language"] = "zh-CN"
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    context["metatags"] = policy + context.get("metatags", "")
+
+
+def _docstring(app, what: str, name: str, value, options, lines: list[str]) -> None:
+    # A shape such as (B, C, *spatial) is no emphasis.
+    lines[:] = [re.sub(r"(?<![\w*`\\])\*(?=\w+[,)\]])", r"\\*", line) for line in lines]
+
+
+def _skip(app, what: str, name: str, value, skip: bool, options) -> bool | None:
+    # A named tuple's fields are told in its docstring.
+    return True if str(getattr(value, "__doc__", "")).startswith("Alias for field number") else None
+
+
+def setup(app) -> dict:
+    """Register with Sphinx."""
+    app.add_html_math_renderer("mathml", inline_renderers=(_inline, None), block_renderers=(_block, None))
+    app.connect("html-page-context", _context)
+    app.connect("autodoc-process-docstring", _docstring)
+    app.connect("autodoc-skip-member", _skip)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

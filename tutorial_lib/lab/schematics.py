@@ -1,0 +1,290 @@
+"""The drawing that opens a chapter: its idea without a formula, to be read before a word of the text.
+
+Each function draws one figure and shows it with a description for readers who cannot see it. All stand on white, so
+that a dark page shows them as it shows a photograph.
+"""
+
+from functools import wraps
+from io import BytesIO
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from .plots import COLORS
+
+INK, PALE = (
+    "#222222",
+    {"blue": "#D6E6F2", "orange": "#FBEBCB", "green": "#CDEBE1", "vermillion": "#F7DCCB", "gray": "#EEEEEE"},
+)
+STRONG = {
+    "blue": COLORS["blue"],
+    "orange": "#B37A00",
+    "green": "#00735A",
+    "vermillion": COLORS["vermillion"],
+    "gray": "#555555",
+}
+
+
+def schematic(draw):
+    """Show what ``draw`` has drawn, with the second paragraph of its docstring as the description."""
+    description = " ".join(draw.__doc__.split("\n\n", 1)[1].split())
+
+    @wraps(draw)
+    def show() -> None:
+        from IPython.display import display
+
+        figure = draw()
+        figure.set_facecolor("white")
+        picture = BytesIO()
+        figure.savefig(picture, format="png", dpi=110, facecolor="white", metadata={"Software": None})
+        plt.close(figure)
+        bundle = {"image/png": picture.getvalue(), "text/plain": description}
+        display(bundle, raw=True, metadata={"image/png": {"alt": description}})
+
+    return show
+
+
+def canvas(width: float, height: float):
+    """A white sheet measured in its own units, without axes."""
+    figure, ax = plt.subplots(figsize=(width, height), layout="none")
+    figure.subplots_adjust(0, 0, 1, 1)
+    ax.set(xlim=(0, width), ylim=(0, height))
+    ax.set_axis_off()
+    return figure, ax
+
+
+def block(ax, x, y, width, height, text, color="gray", size=10, **more):
+    ax.add_patch(
+        FancyBboxPatch(
+            (x + 0.04, y + 0.04), width - 0.08, height - 0.08, boxstyle="round,pad=0.04", facecolor=PALE[color],
+            edgecolor=STRONG[color], linewidth=1.4,
+        )
+    )  # fmt: skip
+    say(ax, x + width / 2, y + height / 2, text, size=size, **more)
+
+
+def say(ax, x, y, text, color=INK, size=10, **more):
+    ax.text(x, y, text, color=color, fontsize=size, **{"ha": "center", "va": "center", "linespacing": 1.35, **more})
+
+
+def arrow(ax, start, end, color=INK, bend=0.0, **more):
+    shape = {"arrowstyle": "-|>", "mutation_scale": 14, "linewidth": 1.6, "shrinkA": 2, "shrinkB": 2, **more}
+    ax.add_patch(FancyArrowPatch(start, end, color=color, connectionstyle=f"arc3,rad={bend}", **shape))
+
+
+@schematic
+def claims():
+    """Chapter 00: from a question to a verdict.
+
+    From left to right. Before any run, a question and a margin are fixed. Then many pairs of runs share a seed, with
+    and without the trick. The interval of their mean difference is laid beside zero and the margin, and decides among
+    four verdicts: supported, refuted, no difference, open. At last a few fresh seeds on the reader's machine must
+    agree.
+    """
+    figure, ax = canvas(10, 3.1)
+    for x, number, title in (
+        (0.2, 1, "fixed first"),
+        (2.55, 2, "many pairs, stored"),
+        (5.1, 3, "an interval decides"),
+        (8.0, 4, "your machine checks"),
+    ):
+        say(ax, x + 0.05, 2.85, f"{number}  {title}", ha="left", weight="bold")
+    block(ax, 0.15, 0.9, 1.9, 1.4, "Does the trick\nraise the score?\nHow much\nwould matter?", "blue")
+    rng = np.random.default_rng(3)
+    for row in range(6):
+        y = 2.35 - 0.33 * row
+        left = 3.25 + 0.3 * rng.random()
+        right = left + 0.4 + 0.25 * rng.standard_normal()
+        ax.plot([left, right], [y, y], color="#999999", linewidth=1)
+        ax.plot(left, y, "o", color=STRONG["gray"], markersize=6)
+        ax.plot(right, y, "s", color=COLORS["blue"], markersize=6)
+        say(ax, 2.62, y, f"seed {row}", size=7.5)
+    ax.plot(2.75, 0.3, "o", color=STRONG["gray"], markersize=6)
+    say(ax, 2.87, 0.3, "without", size=8.5, ha="left")
+    ax.plot(3.6, 0.3, "s", color=COLORS["blue"], markersize=6)
+    say(ax, 3.72, 0.3, "with the trick", size=8.5, ha="left")
+    zero = 6.05
+    ax.add_patch(plt.Rectangle((zero - 0.28, 0.55), 0.56, 1.95, facecolor="#DDDDDD", linewidth=0))
+    ax.plot([zero, zero], [0.55, 2.5], color="black", linewidth=1.2)
+    say(ax, zero, 0.3, "0 ± margin", size=8.5)
+    for y, low, high, color, verdict in (
+        (2.25, 0.2, 0.8, COLORS["green"], "supported"), (1.8, -0.85, -0.2, COLORS["vermillion"], "refuted"),
+        (1.35, -0.15, 0.18, "black", "no difference"), (0.9, -0.45, 0.6, "#666666", "open"),
+    ):  # fmt: skip
+        ax.plot([zero + low, zero + high], [y, y], color=color, linewidth=4, solid_capstyle="butt")
+        say(ax, 6.98, y, verdict, color, size=9.5, ha="left")
+    block(ax, 8.15, 0.9, 1.7, 1.4, "Do three fresh\nseeds lie where\nthe stored ones\nsay they should?", "green")
+    arrow(ax, (2.08, 1.6), (2.42, 1.6))
+    arrow(ax, (4.65, 1.6), (5.02, 1.6))
+    arrow(ax, (7.82, 1.6), (8.14, 1.6))
+    return figure
+
+
+@schematic
+def flows():
+    """Chapter 02: how Flow-Mixup doubles the rows of a batch.
+
+    A batch of recordings, with labels some of which are wrong, runs through the first layers. At the chosen place
+    each row is blended with a partner. Mixup would go on with the blends alone; Flow-Mixup lets the original rows and
+    the blends run on side by side through the same later layers, and the loss asks each for its own labels.
+    """
+    figure, ax = canvas(10, 3.3)
+    block(ax, 0.1, 1.0, 1.55, 1.3, "a batch of\nrecordings,\nsome labels\nwrong", "gray")
+    block(ax, 2.1, 1.0, 1.4, 1.3, "first layers\n$h$", "blue")
+    block(ax, 4.0, 1.95, 1.75, 0.95, "the rows\nas they are", "blue")
+    block(ax, 4.0, 0.4, 1.75, 0.95, "each row blended\nwith a partner", "orange")
+    block(ax, 6.3, 0.4, 1.4, 2.5, "later layers\n$g$\n\nthe same\nfor both", "blue")
+    block(ax, 8.2, 1.95, 1.7, 0.95, "asked for their\nown labels", "blue")
+    block(ax, 8.2, 0.4, 1.7, 0.95, "asked for the\nblended labels", "orange")
+    arrow(ax, (1.65, 1.65), (2.1, 1.65))
+    arrow(ax, (3.5, 1.8), (4.0, 2.35))
+    arrow(ax, (3.5, 1.5), (4.0, 0.95))
+    for left, right in ((5.75, 6.3), (7.7, 8.2)):
+        arrow(ax, (left, 2.42), (right, 2.42), COLORS["blue"])
+        arrow(ax, (left, 0.88), (right, 0.88), STRONG["orange"])
+    say(ax, 6.95, 3.12, "Flow-Mixup keeps both lanes; manifold mixup keeps the lower one only", size=9.5, weight="bold")
+    return figure
+
+
+@schematic
+def margins():
+    """Chapter 03: two ways to help a rare class.
+
+    A line of scores with sixteen images of a common class on the left and three of a rare one on the right. Without
+    help the border runs among the rare images, and one of them falls on the wrong side. In the first drawing a weight
+    makes each rare image pull harder, which moves the border. In the second a margin keeps a strip on the rare side
+    empty.
+    """
+    figure, ax = canvas(10, 2.6)
+    common = np.array([0.5, 0.62, 0.75, 0.85, 0.93, 1.05, 1.12, 1.2, 1.3, 1.38, 1.48, 1.55, 1.68, 1.8, 1.95, 2.1])
+    for left, title in ((0.15, "a weight: rare images pull harder"), (5.2, "a margin: rare images get an empty strip")):
+        say(ax, left, 2.35, title, ha="left", weight="bold")
+        ax.plot([left, left + 4.5], [1.1, 1.1], color="#999999", linewidth=1)
+        weighted = left < 1
+        rare = np.array([2.45, 3.2, 3.65] if weighted else [3.05, 3.4, 3.75])
+        ax.plot(left + common, np.full(len(common), 1.1), "o", color=STRONG["gray"], markersize=6)
+        ax.plot(left + rare, np.full(3, 1.1), "D", color=COLORS["vermillion"], markersize=11 if weighted else 8)
+        old = left + 2.75
+        ax.plot([old, old], [0.75, 1.75], color="#999999", linestyle="--", linewidth=1.2)
+        new = left + 2.27
+        ax.plot([new, new], [0.6, 1.95], color="black", linewidth=1.8)
+        if weighted:
+            arrow(ax, (old, 1.6), (new, 1.6))
+            for x in rare[1:]:
+                arrow(ax, (left + x, 1.32), (left + x - 0.42, 1.32), COLORS["vermillion"])
+        else:
+            ax.add_patch(
+                plt.Rectangle((new, 0.72), 0.62, 0.76, facecolor=PALE["vermillion"], edgecolor="none", zorder=0)
+            )
+            ax.annotate(
+                "", (new + 0.62, 1.62), (new, 1.62), arrowprops={"arrowstyle": "<->", "color": COLORS["vermillion"]}
+            )
+            say(ax, new + 0.31, 1.82, "margin", COLORS["vermillion"], 9)
+        say(ax, old + 0.06, 0.52, "border without help", "#777777", 8.5, ha="left")
+        say(ax, left + 1.2, 0.78, "common class", STRONG["gray"], 9)
+        say(ax, left + 3.8, 1.5, "rare class", COLORS["vermillion"], 9)
+    say(ax, 5, 0.18, "score of the rare class, low on the left and high on the right", size=9)
+    return figure
+
+
+@schematic
+def level_set():
+    """Chapter 05: one row of pixels as a mask, as a signed distance, and as a mask again.
+
+    Three curves over the same row of pixels. The mask is a box of zeros and ones. The signed distance is a valley:
+    negative inside the object, zero at its outline, growing with the distance outside. A steep smooth step turns the
+    distance back into a mask, and only the pixels close to the outline feel when the distance changes.
+    """
+    x = np.linspace(0, 20, 801)
+    distance = np.maximum(6 - x, x - 13)
+    figure, axes = plt.subplots(1, 3, figsize=(10, 2.5), layout="constrained")
+    curves = (
+        ("mask: in or out", (distance < 0).astype(float), "gray"),
+        ("signed distance to the outline", distance, "blue"),
+        ("a smooth step back to a mask", 1 / (1 + np.exp(2.5 * distance)), "green"),
+    )
+    for ax, (title, y, color) in zip(axes, curves):
+        ax.axvspan(6, 13, color=PALE["gray"], zorder=0)
+        ax.plot(x, y, color=STRONG[color], linewidth=2.5)
+        ax.set_title(title, fontsize=10.5, loc="left", weight="bold")
+        ax.set(xticks=[])
+        ax.set_xlabel("one row of pixels (gray: the object)", fontsize=9)
+        ax.grid(False)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[1].axhline(0, color="black", linewidth=0.8)
+    axes[0].set(yticks=[0, 1])
+    axes[2].set(yticks=[0, 1])
+    axes[1].set(yticks=[-3.5, 0, 6], yticklabels=["inside", "outline 0", "outside"])
+    for edge in (6, 13):
+        axes[2].axvspan(edge - 0.9, edge + 0.9, color=PALE["orange"], zorder=0)
+    axes[2].annotate(
+        "only here does the step\nstill teach the distance", (13, 0.5), (14.1, 0.75), fontsize=9, va="center",
+        arrowprops={"arrowstyle": "-", "color": INK},
+    )  # fmt: skip
+    return figure
+
+
+@schematic
+def changed_copies():
+    """Chapter 11: one labelled note becomes several.
+
+    The note "No fever since Monday, takes metformin 500 mg", labelled "diabetes", is changed in four ways. A synonym
+    and two swapped words keep what it says. A deleted word turns "no fever" into "fever", and a changed number alters
+    a dose, yet both copies carry the old label on.
+    """
+    figure, ax = canvas(10, 3.4)
+    block(
+        ax,
+        0.15,
+        1.05,
+        2.55,
+        1.3,
+        "“No fever since Monday,\ntakes metformin 500 mg.”\n\nlabel: diabetes",
+        "gray",
+        size=9.5,
+    )
+    copies = (
+        ("a synonym", "“No fever since Monday, uses metformin 500 mg.”", True),
+        ("two words swapped", "“No fever Monday since, takes metformin 500 mg.”", True),
+        ("a word deleted", "“fever since Monday, takes metformin 500 mg.”", False),
+        ("a wrong key", "“No fever since Monday, takes metformin 800 mg.”", False),
+    )
+    for row, (how, text, keeps) in enumerate(copies):
+        y = 2.62 - 0.83 * row
+        color = "green" if keeps else "vermillion"
+        arrow(ax, (2.72, 1.7), (3.95, y + 0.3), STRONG[color])
+        say(ax, 4.0, y + 0.58, how, STRONG[color], 8.5, ha="left", weight="bold")
+        block(ax, 3.95, y - 0.05, 4.0, 0.5, text, color, size=9)
+        told = "says the same" if keeps else "says something else"
+        say(ax, 8.1, y + 0.2, ("✓ " if keeps else "✗ ") + told, STRONG[color], 9.5, ha="left")
+    say(ax, 8.1, 3.28, "and the label is copied", size=9.5, ha="left", weight="bold")
+    return figure
+
+
+@schematic
+def adversarial_loop():
+    """Chapter 13: one step of FGM.
+
+    Words become vectors, vectors a prediction, and the prediction a loss. The gradient of the loss runs back to the
+    word vectors and says in which direction they would have to move to make the loss larger. They are moved there, by
+    a length epsilon; a second pass computes a second loss. Both gradients are added, the vectors are put back, and
+    the weights make one step.
+    """
+    figure, ax = canvas(10, 3.3)
+    for y, color, words in ((2.1, "blue", "word vectors"), (0.35, "vermillion", "vectors pushed\nby ε")):
+        for x, width, text in ((2.15, 1.75, words), (4.5, 1.6, "network"), (6.7, 1.2, "loss")):
+            block(ax, x, y, width, 0.85, text, color if x != 4.5 else "gray")
+        for left, right in ((3.9, 4.5), (6.1, 6.7)):
+            arrow(ax, (left, y + 0.42), (right, y + 0.42), STRONG[color])
+        arrow(ax, (7.9, y + 0.42), (8.5, 1.65), STRONG[color])
+    block(ax, 0.1, 2.1, 1.45, 0.85, "“chest pain,\nno fever”", "gray")
+    arrow(ax, (1.55, 2.52), (2.15, 2.52))
+    arrow(ax, (7.3, 2.08), (3.1, 2.06), "#777777", bend=-0.12, linestyle="--")
+    say(ax, 5.35, 1.55, "the gradient says which way is worst", "#555555", 9)
+    arrow(ax, (2.75, 2.08), (2.75, 1.22), COLORS["vermillion"])
+    say(ax, 1.35, 1.62, "push by length ε", COLORS["vermillion"], 9)
+    block(ax, 8.45, 1.2, 1.5, 0.9, "add both\ngradients,\none step", "green", size=9.5)
+    say(ax, 2.1, 3.15, "first pass", COLORS["blue"], 9, ha="left", weight="bold")
+    say(ax, 4.45, 0.15, "second pass, through the same weights", COLORS["vermillion"], 9, ha="left", weight="bold")
+    return figure
