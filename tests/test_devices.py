@@ -155,6 +155,7 @@ NOT_ASKED = {
     "clinical_notes": "makes texts, and labels on the CPU",
     "clinical_words": STRINGS,
     "datasets": "makes data on the CPU; the functions that are handed tensors are in the table",
+    "drawer": "trains and reads files on the CPU",
     "ecg": "makes data on the CPU",
     "evidence": "reads files",
     "exercises": "expect is in the table",
