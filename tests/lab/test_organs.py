@@ -67,7 +67,7 @@ def test_no_look_alikes_leave_the_shapes_alone():
 def test_a_far_sign_decides_and_a_disc_does_not_tell():
     far, near = sign_slices(60, seed=0, far=True), sign_slices(60, seed=0, far=False)
     assert torch.equal(far.image, near.image)
-    marked = far.mask.flatten(1).any(1)
+    marked = far.mask.bool().flatten(1).any(1)
     assert 15 < int(marked.sum()) < 45
     # All four discs or none; the hollow ones alone in the control.
     counts = [ndimage.label(one[0].numpy())[1] for one in far.mask]

@@ -15,7 +15,7 @@ one gave batch norm to one decoder only, which, trained from scratch, is worth m
 returns :class:`MapOutput`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -306,7 +306,8 @@ class UNet3Plus(_Net):
         nodes = [maps[-1]]  # of levels i + 1, i + 2, …
         for i in reversed(range(depth - 1)):
             parts, size = [], maps[i].shape[-2:]
-            for k, branch in enumerate(self.branches[i]):
+            branches: Any = self.branches[i]
+            for k, branch in enumerate(branches):
                 source = _halved(maps[k], i - k) if k <= i else nodes[k - i - 1]
                 step = branch[0]  # convolution, then norm and ReLU
                 parts.append(branch(source) if k == i else step[1:](enlarged_conv(source, step[0], size)))
