@@ -76,7 +76,8 @@ def test_a_far_sign_decides_and_a_disc_does_not_tell():
     # Where marked, the frame is there: noise-free, the picture without the discs is not flat.
     clean = sign_slices(60, seed=0, far=True, noise=0.0)
     other = ndimage.binary_dilation(clean.mask[:, 0].numpy().astype(bool), iterations=2, structure=np.ones((1, 3, 3)))
-    assert all((image[0].numpy()[~around].std() > 0.05) for image, around in zip(clean.image[marked], other[marked.numpy()]))
+    spread = [image[0].numpy()[~around].std() for image, around in zip(clean.image[marked], other[marked.numpy()])]
+    assert min(spread) > 0.05
 
 
 @pytest.mark.parametrize(
