@@ -271,9 +271,14 @@ def interval(claim: dict) -> str:
 
     >>> interval({"effect": 0.0175, "low": 0.0049, "high": 0.0300})
     '+0.018 [+0.005, +0.030]'
+    >>> interval({"effect": 0.016, "low": 0.0003, "high": 0.031})
+    '+0.0160 [+0.0003, +0.0310]'
     """
     width = max(claim["high"] - claim["low"], abs(claim["effect"]) / 100, 1e-4)
     digits = min(4, max(0, 1 - math.floor(math.log10(width))))
+    # An end that is not zero must not be printed as one.
+    while digits < 4 and any(claim[end] and round(claim[end], digits) == 0 for end in ("low", "high")):
+        digits += 1
     numbers = [f"{claim[key]:+.{digits}f}".replace("-", "−") for key in ("effect", "low", "high")]
     return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 

@@ -89,8 +89,8 @@ def holds_up(pages: Sequence[Page]) -> str:
         "smallest difference that would matter (the *margin*) were fixed before the runs. A difference is the "
         "mean over paired seeds, and positive where it speaks for the claim; in brackets stands its interval, at "
         "99 % unless it is said otherwise. *Supported*: the interval lies above zero. *Refuted*: below. *No "
-        "difference*: inside the margin. *Open*: the evidence cannot tell. A verdict holds on the set that is "
-        "named, and not further.",
+        "difference*: inside the margin. *Open*: the evidence cannot tell. In the small pictures the line is zero and "
+        "the band the margin; each has its own scale. A verdict holds on the set that is named, and not further.",
     ]
     for page in pages:
         chapter = page.chapter
