@@ -37,6 +37,7 @@ from tutorial_lib import (
     ensembles,
     generative,
     guidance,
+    hybrid,
     level_sets,
     losses,
     metrics,
@@ -102,6 +103,7 @@ NO_TENSORS = {
     "mixup.Draw": RESULT,
     "mixup.Mixed": RESULT,
     "mixup.Mixing": "what manifold_mixup and flow_mixup yield",
+    "hybrid.HybridLoss": RESULT,
     "networks.DualOutput": RESULT,
     "networks.MapOutput": RESULT,
     "networks.MultiTaskOutput": RESULT,
@@ -421,6 +423,12 @@ def _(on):
 
 
 # A variance is the small difference of two large means: it keeps fewer digits than its terms.
+@row("hybrid.hybrid_loss", tolerance=(1e-4, 1e-6))
+def _(on):
+    logits, target = on.leaf(noise(2, 3, 24, 26)), on((uniform(2, 3, 24, 26) < 0.3).float())
+    return [*hybrid.hybrid_loss(logits, target)]
+
+
 @row("similarity.ms_ssim", "similarity.ms_ssim_loss", tolerance=(1e-4, 1e-6))
 def _(on):
     image, target = on.leaf(uniform(2, 1, 44, 44)), on(uniform(2, 1, 44, 44, seed=1))
