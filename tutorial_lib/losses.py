@@ -575,7 +575,7 @@ def hamming_loss(logits: Tensor, target: Tensor, *, reduction: str = "mean") -> 
     .. math:: L = p (1 - y) + (1 - p)\, y, \qquad p = \sigma(x)
 
     For sure predictions it is scikit-learn's Hamming loss. Where it is sure and wrong there is next to no gradient,
-    unlike in cross-entropy. Chapter 12 (many labels to a text) will put it beside F1.
+    unlike in cross-entropy.
 
     Args:
         logits: any shape, scores before the sigmoid.

@@ -69,8 +69,6 @@ _ITEM = re.compile(rf"(?<!\S)(?:({_BULLET})|(\d{{1,2}})(\.\)|\)|\.(?=\s))|([a-z]
 def sentence_pieces(text: str, *, newlines: bool = True, abbreviations: Collection[str] = ()) -> list[Piece]:
     """Cut a text into sentences, English or Chinese or mixed, and say where each one lies.
 
-    Chapter 12 will cut long records at them.
-
     A sentence ends at ``。！？``, at ``! ?`` and at a full stop, with the closing quotes and brackets behind it. A full
     stop does not end it inside ``3.5``, after a title (``Dr.``, ``Pt.``) or an initial (``H. pylori``), after a list
     number (``1. 高血压``), before a small letter that follows a quote (``"No." she said``), and after an abbreviation
@@ -119,7 +117,7 @@ def sentence_pieces(text: str, *, newlines: bool = True, abbreviations: Collecti
 
 
 def split_sentences(text: str, *, newlines: bool = True, abbreviations: Collection[str] = ()) -> list[str]:
-    """The sentences of a text: the contents of :func:`sentence_pieces`. Chapter 12 will cut long records at them.
+    """The sentences of a text: the contents of :func:`sentence_pieces`.
 
     >>> split_sentences("发热3天。咳嗽？无。")
     ['发热3天。', '咳嗽？', '无。']
