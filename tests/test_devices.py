@@ -37,6 +37,7 @@ from tutorial_lib import (
     ensembles,
     generative,
     guidance,
+    hybrid,
     level_sets,
     losses,
     metrics,
@@ -102,6 +103,7 @@ NO_TENSORS = {
     "mixup.Draw": RESULT,
     "mixup.Mixed": RESULT,
     "mixup.Mixing": "what manifold_mixup and flow_mixup yield",
+    "hybrid.HybridLoss": RESULT,
     "networks.DualOutput": RESULT,
     "networks.MapOutput": RESULT,
     "networks.MultiTaskOutput": RESULT,
@@ -109,10 +111,12 @@ NO_TENSORS = {
     "multimix.MultiMixLoss": RESULT,
     "multimix.PseudoLabelLoss": RESULT,
     "multimix.Rung": "yes or no",
+    "protein.BackbonePiece": RESULT,
     "protein.Design": RESULT,
     "protein.Environment": RESULT,
     "protein.decode_sequence": "gives a string",
     "protein.encode_sequence": STRINGS,
+    "protein.read_backbones": "reads a file, on the CPU",
     "protein.update_share": NUMBERS,
     "ensembles.ambiguity": NUMBERS,
     "ensembles.corrected_t_test": NUMBERS,
@@ -153,6 +157,7 @@ NOT_ASKED = {
     "clinical_notes": "makes texts, and labels on the CPU",
     "clinical_words": STRINGS,
     "datasets": "makes data on the CPU; the functions that are handed tensors are in the table",
+    "drawer": "trains and reads files on the CPU",
     "ecg": "makes data on the CPU",
     "evidence": "reads files",
     "exercises": "expect is in the table",
@@ -418,6 +423,12 @@ def _(on):
 
 
 # A variance is the small difference of two large means: it keeps fewer digits than its terms.
+@row("hybrid.hybrid_loss", tolerance=(1e-4, 1e-6))
+def _(on):
+    logits, target = on.leaf(noise(2, 3, 24, 26)), on((uniform(2, 3, 24, 26) < 0.3).float())
+    return [*hybrid.hybrid_loss(logits, target)]
+
+
 @row("similarity.ms_ssim", "similarity.ms_ssim_loss", tolerance=(1e-4, 1e-6))
 def _(on):
     image, target = on.leaf(uniform(2, 1, 44, 44)), on(uniform(2, 1, 44, 44, seed=1))

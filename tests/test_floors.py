@@ -34,7 +34,7 @@ def under(names: set[str], *roots: str) -> set[str]:
 
 
 #: What a method may use where it is installed: imported by the function that needs it, never by the module.
-OPTIONAL = {"jieba", "nltk", "skimage", "simplemma", "spacy", "transformers"}
+OPTIONAL = {"gemmi", "jieba", "nltk", "skimage", "simplemma", "spacy", "transformers"}
 
 LAB = sorted((PACKAGE / "lab").rglob("*.py"))
 COURSE = sorted((PACKAGE / "course").rglob("*.py"))

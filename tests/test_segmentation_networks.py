@@ -239,9 +239,36 @@ def test_refinenet_learns_where_a_square_is():
     assert [name for name, value in network.named_parameters() if value.grad is None] == []
 
 
+@pytest.mark.parametrize("kind", [UNet, UNetPlusPlus, UNet3Plus])
+def test_every_convolution_of_every_decoder_has_the_norm(kind):
+    """In the published comparison U-Net's and U-Net++'s had none, which is worth more than the skips."""
+    network = kind(1, 1, filters=(4, 8, 16))
+    norms = sum(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+    assert norms == sum(isinstance(layer, nn.Conv2d) for layer in network.modules()) - len(network.heads)
+
+
+def test_refinenet_with_norm_learns_from_scratch():
+    """A norm after every convolution of the decoder; without it the sums grow through the stages."""
+
+    def outputs(norm):
+        torch.manual_seed(0)
+        network = RefineNet(lambda x: [x, F.max_pool2d(x, 2)], [4, 4], 1, width=8, dropout=0.0, norm=norm)
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight)
+        network(torch.randn(4, 4, 16, 16))
+        return network, float(network(torch.randn(4, 4, 16, 16)).logits.detach().std())
+
+    network, spread = outputs("batch")
+    convolutions = sum(isinstance(layer, nn.Conv2d) for layer in network.modules())
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()) == convolutions - 1
+    assert spread < 20 < outputs(None)[1]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: RefineNet(lambda x: [x], [1], 1, norm="layer"), "norm must be"),
         (lambda: UNet(1, 1, filters=(8,)), "at least two levels"),
         (lambda: UNet(1, 1, up="nearest"), "up must be"),
         (lambda: UNet(1, 0), "classes must be"),

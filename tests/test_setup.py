@@ -251,7 +251,7 @@ def test_the_core_is_small():
 
 def test_the_manifest_travels_with_the_package():
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    assert build["package-data"]["data_scripts"] == ["manifest.toml", "*.csv.gz"]
+    assert build["package-data"]["data_scripts"] == ["manifest.toml", "*.csv", "*.csv.gz"]
 
 
 # --- the rest ---

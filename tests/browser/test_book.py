@@ -1,6 +1,7 @@
 """The book in a real browser: a small one is built and served from this machine; pages are opened as a reader does.
 
-Screenshots are left in the folder that TUTORIAL_SCREENSHOTS names.
+Screenshots are left in the folder that TUTORIAL_SCREENSHOTS names. TUTORIAL_BOOK names a folder with a book that is
+built already (build/book): then all its pages are opened.
 """
 
 import functools
@@ -16,15 +17,14 @@ from conftest import ROOT
 
 pytestmark = pytest.mark.alone
 
-CHAPTERS = ("00_start_here", "09_roi_align")
-PAGES = ("index", *CHAPTERS, "holds_up", "api/roi", "zh/index", "zh/09", "zh/glossary", "search")
+CHAPTERS = ("04_metrics", "09_roi_align")
+PAGES = ("index", *CHAPTERS, "holds_up", "api/roi", "zh/index", "zh/04", "zh/09", "zh/glossary", "search")
 WIDTHS = (360, 768, 1280)
-TIMEOUT = 580  # seconds for the build: far above the 30 it takes
 
 #: A stand-in for frames that a maintainer has drawn: three pictures of one slider.
 FRAMES = {
-    "function": "find",
-    "sliders": [{"name": "effect", "labels": ["0", "1", "2"], "start": 1, "choice": False}],
+    "function": "play",
+    "sliders": [{"name": "move", "labels": ["0", "1", "2"], "start": 1, "choice": False}],
     "alone": False,
     "frames": {"0": "0.webp", "1": "1.webp", "2": "2.webp"},
     "pictures": True,
@@ -36,11 +36,14 @@ def site(tmp_path_factory):
     """A small book, and where it is served."""
     for module in ("sphinx", "furo", "myst_parser", "sphinx_copybutton"):
         pytest.importorskip(module, reason='no Sphinx to build the book: pip install -e ".[book]"')
-    out = tmp_path_factory.mktemp("book")
-    lend_frames(out / "frames")
-    command = [sys.executable, "-m", "tutorial_lib.course.cli", "book", "--out", str(out), *CHAPTERS]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
-    assert done.returncode == 0, done.stdout + done.stderr  # a warning of Sphinx, such as a broken link, is a failure
+    if ready := os.environ.get("TUTORIAL_BOOK"):
+        out = Path(ready)
+    else:
+        out = tmp_path_factory.mktemp("book")
+        lend_frames(out / "frames")
+        command = [sys.executable, "-m", "tutorial_lib.course.cli", "book", "--out", str(out), *CHAPTERS]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr  # a warning, such as a broken link, is a failure
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *arguments):
@@ -86,9 +89,12 @@ def ours(url: str, base: str) -> bool:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_page_is_wider_than_the_window_or_asks_another_host(site, new_page, width, theme):
-    base, _ = site
+    base, html = site
     page, faults = watched(new_page, base, width, theme)
-    for name in PAGES:
+    every = (path.relative_to(html).with_suffix("").as_posix() for path in sorted(html.rglob("*.html")))
+    names = [name for name in every if not name.startswith("_modules/tutorial_lib")]
+    assert set(PAGES) <= set(names)
+    for name in names:
         page.goto(f"{base}{name}.html")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         broken = page.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
@@ -138,11 +144,9 @@ CONTRAST = """() => {
 }"""
 
 
-@pytest.mark.parametrize(("words", "page_name"), [("RoI Align", "09_roi_align"), ("混淆矩阵", "zh/glossary")])
+@pytest.mark.parametrize(("words", "page_name"), [("RoI Align", "09_roi_align"), ("混淆矩阵", "zh/04")])
 def test_search_finds(site, new_page, words, page_name):
-    base, html = site
-    if page_name == "zh/glossary" and "混淆矩阵" not in (html / "zh" / "glossary.html").read_text(encoding="utf-8"):
-        page_name = "zh/"
+    base, _ = site
     page, faults = watched(new_page, base, 1280, "light")
     page.goto(f"{base}index.html")
     page.get_by_role("searchbox").or_(page.get_by_placeholder("Search")).first.fill(words)
@@ -159,18 +163,25 @@ def test_the_keyboard_reaches_a_slider_and_moves_the_picture(site, new_page):
     page, faults = watched(new_page, base, 1280, "light")
     page.goto(f"{base}{CHAPTERS[0]}.html")
     box = page.locator(".explorer").first
-    slider, image = box.locator("input[type=range]"), box.locator("img")
+    slider, image = box.locator("input[type=range]").first, box.locator("img")
     for _ in range(400):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.closest('.explorer') !== null"):
             break
     assert slider.evaluate("one => one === document.activeElement")
-    assert image.get_attribute("src").endswith("/1.webp") and slider.get_attribute("aria-valuetext") == "1"
+
+    def shown():
+        label = slider.get_attribute("aria-valuetext")
+        assert box.locator("output").first.inner_text() == label
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+        return label, image.get_attribute("src")
+
+    first = shown()
     page.keyboard.press("ArrowRight")
-    assert image.get_attribute("src").endswith("/2.webp") and slider.get_attribute("aria-valuetext") == "2"
-    assert box.locator("output").inner_text() == "2"
-    page.keyboard.press("Home")
-    assert image.get_attribute("src").endswith("/0.webp")
+    second = shown()
+    assert first[0] != second[0] and first[1] != second[1]
+    page.keyboard.press("ArrowLeft")
+    assert shown() == first
     page.close()
     assert faults == []
 
@@ -179,9 +190,12 @@ def test_a_page_from_the_disk_works_without_a_server(site, new_page):
     _, html = site
     page, faults = watched(new_page, html.as_uri(), 1280, "light")
     page.goto((html / f"{CHAPTERS[0]}.html").as_uri())
+    image = page.locator(".explorer img").first
+    before = image.get_attribute("src")
     page.locator(".explorer input[type=range]").first.focus()
     page.keyboard.press("ArrowRight")
-    assert page.locator(".explorer img").first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 60
+    assert image.get_attribute("src") != before
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     page.close()
     assert faults == []
 

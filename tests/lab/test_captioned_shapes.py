@@ -98,10 +98,10 @@ def test_the_colours_are_where_the_scene_says(size):
 
 
 def test_encode():
-    rows = encode_captions(["a red circle", "", "红色的圆形在蓝色的方块左边", "purple"])
+    rows = encode_captions(["a red ring", "", "红色的圆环在蓝色的方块左边", "purple"])
     assert rows.shape == (4, LENGTH) and rows.dtype == torch.int64
     assert not rows[1].any() and not rows[3].any() and (rows[2] > 0).all()
-    assert [VOCABULARY[i] for i in rows[0] if i] == ["a", "red", "circle"]
+    assert [VOCABULARY[i] for i in rows[0] if i] == ["a", "red", "ring"]
     assert encode_captions([]).shape == (0, LENGTH)
     assert encode_captions(["red " * 20]).shape == (1, LENGTH)  # cut
 
@@ -123,9 +123,9 @@ def test_any_text_becomes_known_words(text):
         (lambda: captioned_shapes(1, seed=0, size=8), "size must be"),
         (lambda: scene_caption([4, 0, 0, -1, -1, 0]), "scene must be six numbers"),
         (lambda: scene_caption([2, 0, 0, -1, -1, 0]), "scene must be six numbers"),
-        (lambda: scene_of("a red circle"), "caption must name a size and one coloured shape"),
-        (lambda: scene_of("a red circle and a blue square"), "caption must name"),
-        (lambda: encode_captions("a red circle"), "captions must be several strings"),
+        (lambda: scene_of("a red ring"), "caption must name a size and one coloured shape"),
+        (lambda: scene_of("a red ring and a blue square"), "caption must name"),
+        (lambda: encode_captions("a red ring"), "captions must be several strings"),
         (lambda: caption_tokens(3), "caption must be a string"),
     ],
 )

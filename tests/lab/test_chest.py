@@ -81,6 +81,11 @@ def test_a_patients_class_changes_the_lungs_only():
     assert torch.equal(*same)
 
 
+def test_larger_patches_hide_more_of_the_lungs():
+    sizes = [float(chest_pictures(20, seed=3, size=48, extent=e).opacity.double().mean()) for e in (0.6, 1.0, 1.5)]
+    assert 1.5 * sizes[0] < sizes[1] < sizes[2] / 1.3
+
+
 def test_decoys_change_everything_but_the_lungs():
     options = {"seed": 3, "hospital": BARE, "size": 64}
     without, with_ = (chest_pictures(8, decoys=count, **options) for count in (0, 2))
@@ -133,6 +138,7 @@ def test_the_exposure_is_what_it_says():
         ({"prevalence": 1.5}, "prevalence must be in"),
         ({"strength": -1}, "strength must be"),
         ({"decoys": -1}, "decoys must be"),
+        ({"extent": 0}, "extent must be"),
         ({"seed": 0.5}, "seed must be"),
     ],
 )

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 #: Shapes and colours by name, each with its Chinese name; a colour's red, green and blue lie in [0, 1].
-SHAPES = {"circle": "圆形", "square": "方块", "triangle": "三角形"}
+SHAPES = {"ring": "圆环", "square": "方块", "triangle": "三角形"}
 COLOURS = {
     "red": ("红色", (0.87, 0.20, 0.16)),
     "green": ("绿色", (0.10, 0.70, 0.40)),
@@ -43,7 +43,7 @@ COLOURS = {
     "yellow": ("黄色", (0.96, 0.86, 0.22)),
 }
 #: Pairs that no training picture shows: one of each shape, one of each of three colours.
-HELD_OUT = (("red", "square"), ("green", "triangle"), ("blue", "circle"))
+HELD_OUT = (("red", "square"), ("green", "triangle"), ("blue", "ring"))
 SIZES = {"small": "小", "large": "大"}
 #: What the first object, which is the left or the upper one, is to the second; and what the second is to the first.
 RELATIONS = (("left of", "right of", "左边", "右边"), ("above", "below", "上方", "下方"))
@@ -87,7 +87,7 @@ def captioned_shapes(
 
     with d the signed distance to a shape's edge in pixels and c its colour. Drawn anew for every picture are the ground
     g, a grey of .05 to .35, the tint k, .8 to 1, the place, within a few pixels, and the size. In half of the captions
-    of two shapes the second is named first ("a blue square right of a red circle").
+    of two shapes the second is named first ("a blue square right of a red ring").
 
     Row i depends on ``seed`` and i only: a larger ``count`` adds rows and changes none.
 
@@ -145,9 +145,9 @@ def _draw(scene: np.ndarray, draws: np.ndarray, size: int) -> np.ndarray:
         colour, shape = scene[:, 1 + 2 * which], scene[:, 2 + 2 * which]
         u = 2 * draws[:, 9 + 5 * which : 14 + 5 * which] - 1  # (N, 5) in [-1, 1)
         side = (-4.0, 4.0)[which]
-        x = 8 + np.choose(layout, (4.0 * u[:, 0], 1.5 * u[:, 0], side + 0.7 * u[:, 0], 3.0 * u[:, 0]))
-        y = 8 + np.choose(layout, (4.0 * u[:, 1], 1.5 * u[:, 1], 3.0 * u[:, 1], side + 0.7 * u[:, 1]))
-        radius = np.choose(layout, (2.8 + 0.3 * u[:, 2], 5.4 + 0.5 * u[:, 2], 3.0 + 0.3 * u[:, 2], 3.0 + 0.3 * u[:, 2]))
+        x = 8 + np.choose(layout, (3.2 * u[:, 0], 1.5 * u[:, 0], side + 0.7 * u[:, 0], 3.0 * u[:, 0]))
+        y = 8 + np.choose(layout, (3.2 * u[:, 1], 1.5 * u[:, 1], 3.0 * u[:, 1], side + 0.7 * u[:, 1]))
+        radius = np.choose(layout, (3.3 + 0.2 * u[:, 2], 6.0 + 0.5 * u[:, 2], 3.2 + 0.2 * u[:, 2], 3.2 + 0.2 * u[:, 2]))
         inside = _inside(columns - (unit * x)[:, None, None], rows - (unit * y)[:, None, None], unit * radius, shape)
         inside = (inside * (colour >= 0)[:, None, None])[:, None]  # (N, 1, size, size)
         tinted = palette[colour] * (0.9 + 0.1 * u[:, 3:4])
@@ -158,12 +158,12 @@ def _draw(scene: np.ndarray, draws: np.ndarray, size: int) -> np.ndarray:
 def _inside(x: np.ndarray, y: np.ndarray, radius: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """How much of each pixel lies inside a shape: 1/2 - signed distance, cut to [0, 1]; (N, size, size)."""
     r, shape = radius[:, None, None], shape[:, None, None]
-    circle = np.hypot(x, y) - r
+    ring = abs(np.hypot(x, y) - 0.72 * r) - 0.3 * r
     square = np.maximum(abs(x), abs(y)) - 0.88 * r
     # An upright triangle with its centre in the middle of its height.
     slope = np.array([2.0, 1.0]) / math.sqrt(5)
     triangle = np.maximum(y - 0.95 * r, slope[0] * abs(x) - slope[1] * (y + 1.15 * r))
-    distance = np.where(shape == 0, circle, np.where(shape == 1, square, triangle))
+    distance = np.where(shape == 0, ring, np.where(shape == 1, square, triangle))
     return np.clip(0.5 - distance, 0, 1)
 
 
@@ -184,7 +184,7 @@ def scene_caption(scene: Sequence[int] | Tensor, *, turned: bool = False) -> str
         ValueError: if there is no such scene.
 
     >>> scene_caption([2, 0, 0, 2, 1, 0]), scene_caption([2, 0, 0, 2, 1, 1], turned=True)
-    ('a red circle left of a blue square', '蓝色的方块在红色的圆形右边')
+    ('a red ring left of a blue square', '蓝色的方块在红色的圆环右边')
     """
     layout, *things, chinese = _scene(scene)
     names = []
@@ -213,7 +213,7 @@ def scene_of(caption: str) -> list[int]:
     Raises:
         ValueError: if it names no scene of these pictures.
 
-    >>> scene_of("A blue square, right of a red circle")
+    >>> scene_of("A blue square, right of a red ring")
     [2, 0, 0, 2, 1, 0]
     """
     words = caption_tokens(caption)
@@ -238,15 +238,15 @@ def scene_of(caption: str) -> list[int]:
         return [layout, *pairs[0], *pairs[1], int(chinese)]
     raise ValueError(
         "caption must name a size and one coloured shape, or two of them and how they lie, such as 'a small red "
-        f"circle' or 'a red circle left of a blue square', got {caption!r}"
+        f"ring' or 'a red ring left of a blue square', got {caption!r}"
     )
 
 
 def caption_tokens(caption: str) -> list[str]:
     """Divide a caption into words of :data:`VOCABULARY`; what it does not know is left out.
 
-    >>> caption_tokens("A tiny red circle"), caption_tokens("红色的圆形在蓝色的方块左边")
-    (['a', 'red', 'circle'], ['红色', '的', '圆形', '在', '蓝色', '的', '方块', '左边'])
+    >>> caption_tokens("A tiny red ring"), caption_tokens("红色的圆环在蓝色的方块左边")
+    (['a', 'red', 'ring'], ['红色', '的', '圆环', '在', '蓝色', '的', '方块', '左边'])
     """
     caption = string(caption, "caption").lower()
     found = [(m.start(), m.group()) for m in _CHINESE.finditer(caption)]
@@ -266,7 +266,7 @@ def encode_captions(captions: Sequence[str]) -> Tensor:
     Raises:
         ValueError: if they are not several strings.
 
-    >>> encode_captions(["a red circle", ""]).tolist()
+    >>> encode_captions(["a red ring", ""]).tolist()
     [[1, 4, 8, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]
     """
     rows = [[_NUMBER[word] for word in caption_tokens(text)][:LENGTH] for text in strings(captions, "captions")]

@@ -70,6 +70,7 @@ def chest_pictures(
     size: int = 96,
     prevalence: float = 0.5,
     strength: float = 1.0,
+    extent: float = 1.0,
     decoys: int = 2,
 ) -> ChestPictures:
     r"""Make pictures of chests, half of them with opacities in the lungs.
@@ -92,6 +93,7 @@ def chest_pictures(
         size: H = W, at least 32.
         prevalence: probability of class 1, in [0, 1].
         strength: how much the patches stand out, at least 0; at 0 nobody can tell the classes apart.
+        extent: how large the patches are, in width and height, at least 0.1; at 1 each is about a tenth of the chest.
         decoys: patches outside the lungs, at least 0.
 
     Returns:
@@ -106,7 +108,7 @@ def chest_pictures(
     """
     count, seed, size = whole(count, "count", low=0), whole(seed, "seed", low=0), whole(size, "size", low=32)
     prevalence, strength = number(prevalence, "prevalence", low=0, high=1), number(strength, "strength", low=0)
-    decoys = whole(decoys, "decoys", low=0)
+    extent, decoys = number(extent, "extent", low=0.1), whole(decoys, "decoys", low=0)
     place = HOSPITALS[choice(hospital, "hospital", tuple(HOSPITALS))] if isinstance(hospital, str) else hospital
     if not isinstance(place, Hospital):
         raise ValueError(f"hospital must be a name or a Hospital, got {type(hospital).__name__}")
@@ -119,7 +121,7 @@ def chest_pictures(
         patient, picture = (np.random.default_rng([seed, row, which]) for which in (0, 1))
         target[row] = patient.random() < prevalence
         x, y = _points(size, place, _pose(patient), picture)
-        shade, masks[row, 0], opacities[row, 0] = _chest(x, y, int(target[row]), strength, decoys, patient)
+        shade, masks[row, 0], opacities[row, 0] = _chest(x, y, int(target[row]), (strength, extent, decoys), patient)
         images[row, 0] = _exposed(shade, place, picture)
     return ChestPictures(*map(torch.from_numpy, (images, masks, opacities, target)))
 
@@ -142,9 +144,10 @@ def _points(size: int, place: Hospital, pose: np.ndarray, rng: np.random.Generat
 
 
 def _chest(
-    x: np.ndarray, y: np.ndarray, ill: int, strength: float, decoys: int, rng: np.random.Generator
+    x: np.ndarray, y: np.ndarray, ill: int, knobs: tuple[float, float, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Shades, lungs and opacities of a patient at the given points."""
+    strength, extent, decoys = knobs
     heart_size, base = rng.uniform(0.85, 1.15), rng.uniform(0.74, 0.92)
     lungs_of = _Lung(0.06 * heart_size, base - 0.07, rng), _Lung(0.26 * heart_size, base, rng)
 
@@ -172,13 +175,13 @@ def _chest(
     shade = body * _step(border, 0.06) + fine * (0.01 + 0.04 * hilum * lungs)
 
     # Drawn for every patient, so that who is ill changes nothing else about a row.
-    patches = [_patch(x, y, coarse, depth_at, True, rng) for _ in range(3)]
+    patches = [_patch(x, y, coarse, depth_at, True, extent, rng) for _ in range(3)]
     wanted = rng.integers(1, 4)
     opacity = np.zeros(x.shape)
     for cloud in patches[: wanted * ill]:
         opacity = np.maximum(opacity, cloud)
     for _ in range(decoys):
-        cloud = _patch(x, y, coarse, depth_at, False, rng)
+        cloud = _patch(x, y, coarse, depth_at, False, extent, rng)
         shade = shade + 0.22 * strength * cloud * ~lungs * _step(border, 0.06)
     return shade + 0.22 * strength * opacity * lungs, lungs, (opacity > 0.4) & lungs
 
@@ -203,9 +206,9 @@ class _Lung:
         return np.minimum(np.minimum(outer - x, x - inner), np.minimum(diaphragm - y, y - top))
 
 
-def _patch(x, y, coarse, depth_at, inside: bool, rng: np.random.Generator) -> np.ndarray:
+def _patch(x, y, coarse, depth_at, inside: bool, extent: float, rng: np.random.Generator) -> np.ndarray:
     """A cloud of about 1 in its middle, which lies in a lung, or outside both; in the patient's frame."""
-    width, height = rng.uniform(0.15, 0.28, 2)
+    width, height = extent * rng.uniform(0.15, 0.28, 2)
     u, v = rng.uniform(-1.1, 1.1, (2, 60))
     depth = depth_at(u, v)
     right = np.flatnonzero(depth > 0.08) if inside else np.flatnonzero(depth < -0.1)

@@ -1,6 +1,5 @@
 """The frames of an explorer: what its sliders show, drawn beforehand for pages that have no kernel."""
 
-import contextlib
 import inspect
 import io
 import itertools
@@ -124,9 +123,8 @@ def draw(function: Callable, settings: dict[str, Any]) -> bytes | str | None:
         function(**settings)
     if plt.get_fignums():
         buffer = io.BytesIO()
-        with contextlib.suppress(ValueError):
-            plt.gcf().savefig(buffer, format="png", dpi=plt.gcf().dpi)
+        plt.gcf().savefig(buffer, format="png", dpi=plt.gcf().dpi, bbox_inches="tight")
         plt.close("all")
-        return buffer.getvalue() or None
+        return buffer.getvalue()
     found = [one.data["text/html"] for one in captured.outputs if "text/html" in one.data]
     return found[0] if found else None

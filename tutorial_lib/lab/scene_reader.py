@@ -85,7 +85,7 @@ def scene_scores(read: Tensor, wanted: Tensor) -> SceneScores:
     Returns:
         :class:`SceneScores`.
 
-    >>> wanted = torch.tensor([[2, 0, 0, 2, 1, 0]])  # a red circle left of a blue square
+    >>> wanted = torch.tensor([[2, 0, 0, 2, 1, 0]])  # a red ring left of a blue square
     >>> [bool(part) for part in scene_scores(torch.tensor([[2, 0, 1, 2, 0]]), wanted)]  # the shapes are swapped
     [False, True, True, True, False]
     """

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import _arguments as check
+from .blocks import Layers
 from .skips import MapOutput
 
 
@@ -135,6 +136,9 @@ class RefineNet(nn.Module):
         stages: of the pooling.
         light: the light-weight form.
         dropout: before the classifier, and on the two coarsest maps.
+        norm: ``"batch"``, ``"instance"``, ``"group"``: after each convolution of the decoder but the classifier.
+            ``None``, as published, is for a backbone that is trained already, and a small learning rate: from
+            scratch, the sums of the units and of the pooling grow too large to learn from.
 
     Shape:
         (B, C, H, W) -> :class:`MapOutput` of (B, classes, H, W).
@@ -163,8 +167,10 @@ class RefineNet(nn.Module):
         stages: int = 4,
         light: bool = False,
         dropout: float = 0.5,
+        norm: str | None = None,
     ):
         super().__init__()
+        layers = Layers(2, norm)
         if not callable(backbone):
             raise ValueError(f"backbone must be a module or function, got {check.what(backbone)}")
         channels = check.wholes(channels, "channels", empty=False, low=1)
@@ -182,6 +188,8 @@ class RefineNet(nn.Module):
             )
             self.pool.append(ChainedResidualPooling(inside, stages=stages, kernel=kernel))
             self.refine.append(_units(inside, 0 if light else 3))
+        for part in (self.reduce, self.adapt, self.fuse, self.pool, self.refine):
+            _normalise(part, layers)
         self.classifier = nn.Conv2d(widths[0], classes, 3, padding=1)
 
     def forward(self, image: Tensor) -> MapOutput:
@@ -199,6 +207,15 @@ class RefineNet(nn.Module):
             x = self.refine[level](self.pool[level](fused))
         logits = self.classifier(self.dropout(x))
         return MapOutput(_to(logits, image.shape[-2:]))
+
+
+def _normalise(module: nn.Module, layers: Layers) -> None:
+    """Puts a norm after each convolution."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d) and layers.norm is not None:
+            setattr(module, name, layers.step(child, child.out_channels)[:-1])
+        else:
+            _normalise(child, layers)
 
 
 def _units(channels: int, count: int) -> nn.Module:

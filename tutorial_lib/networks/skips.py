@@ -11,16 +11,18 @@ network                the decoder's level i reads                              
 .. [1] with 64 to 1,024 filters, three channels, 320 × 320 pixels: fewest weights, most work.
 
 All have the same blocks, norm, enlarging and initial weights, so that a comparison is one of the skips: the published
-one gave batch norm to one decoder only. Each returns :class:`MapOutput`.
+one gave batch norm to one decoder only, which, trained from scratch, is worth more than the skips (chapter 08). Each
+returns :class:`MapOutput`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import _arguments as check
+from .._kernels.enlarge import enlarged_conv
 from .blocks import Layers
 
 
@@ -125,8 +127,8 @@ class UNet(_Net):
         classes: maps to predict.
         filters: channels of the levels, from the finest.
         norm: ``"batch"``, ``"instance"``, ``"group"`` or ``None``.
-        up: ``"bilinear"``, then a convolution; or ``"transposed"``, a transposed convolution of 4 × 4 as in the
-            comparison that UNet 3+ was published with.
+        up: ``"bilinear"``, then a convolution with norm and ReLU like all others; or ``"transposed"``, a transposed
+            convolution of 4 × 4, without, as in the comparison that UNet 3+ was published with.
         deep: also predict from every level of the decoder.
 
     Shape:
@@ -158,7 +160,7 @@ class UNet(_Net):
         if transposed:
             enlarge: list[nn.Module] = [nn.ConvTranspose2d(high, low, 4, stride=2, padding=1) for low, high in pairs]
         else:
-            enlarge = [nn.Conv2d(high, low, 3, padding=1) for low, high in pairs]
+            enlarge = [self.layers.convolutions(1, high, low) for low, high in pairs]
         self.up = nn.ModuleList(enlarge)
         self.transposed = transposed
         self.decoder = nn.ModuleList(self.layers.convolutions(2, 2 * fine, fine) for fine, _ in pairs)
@@ -213,7 +215,7 @@ class UNetPlusPlus(_Net):
         super().__init__(in_channels, classes, filters, norm, deep)
         f, depth = self.filters, len(self.filters)
         self.up = nn.ModuleDict(
-            {f"{i}-{j}": nn.Conv2d(f[i + 1], f[i], 3, padding=1) for j in range(1, depth) for i in range(depth - j)}
+            {f"{i}-{j}": self.layers.convolutions(1, f[i + 1], f[i]) for j in range(1, depth) for i in range(depth - j)}
         )
         self.nodes = nn.ModuleDict(
             {
@@ -303,10 +305,12 @@ class UNet3Plus(_Net):
         depth = len(maps)
         nodes = [maps[-1]]  # of levels i + 1, i + 2, …
         for i in reversed(range(depth - 1)):
-            parts = []
-            for k, branch in enumerate(self.branches[i].children()):
-                source = _halved(maps[k], i - k) if k <= i else _to(nodes[k - i - 1], maps[i])
-                parts.append(branch(_to(source, maps[i]) if source.shape[-2:] != maps[i].shape[-2:] else source))
+            parts, size = [], maps[i].shape[-2:]
+            branches: Any = self.branches[i]
+            for k, branch in enumerate(branches):
+                source = _halved(maps[k], i - k) if k <= i else nodes[k - i - 1]
+                step = branch[0]  # convolution, then norm and ReLU
+                parts.append(branch(source) if k == i else step[1:](enlarged_conv(source, step[0], size)))
             nodes.insert(0, self.fuse[i](torch.cat(parts, 1)))
         outs = [_to(head(node), image) for head, node in zip(self.heads, nodes)]
         present = None if self.presence is None else self.presence(maps[-1])[..., 0, 0]

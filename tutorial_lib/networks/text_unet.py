@@ -259,7 +259,7 @@ class TextUNet(nn.Module):
             raise ValueError(f"text must be {'None: this network has no words' if text is not None else 'given'}")
         words, real = self.text(text) if self.text is not None else (None, None)
         level = self.time(time_embedding(1000 / self.steps * time, self.waves).to(x.dtype))  # (B, time)
-        if self.gist is not None:
+        if self.gist is not None and real is not None:
             share = real.to(words)[..., None]
             level = level + self.gist((words * share).sum(1) / share.sum(1))
         level = F.silu(level)

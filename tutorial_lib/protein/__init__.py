@@ -10,6 +10,7 @@ in the order of :data:`AMINO_ACIDS`.
 :mod:`.network`           :class:`InverseFolding`, which says what a residue is, from its neighbours
 :mod:`.design`            :func:`self_consistent_design`: change residues until all agree with their neighbours
 :mod:`.scores`            recovery, perplexity, similarity, letters to numbers
+:mod:`.files`             backbones from PDB and mmCIF files, by the library gemmi
 ========================  ============================================================================================
 
 Taught in chapter 15.
@@ -17,6 +18,7 @@ Taught in chapter 15.
 
 from .design import Design, self_consistent_design, update_share
 from .features import Environment, join_environments, neighbour_features, radial_basis, rotation_vector
+from .files import BackbonePiece, read_backbones
 from .geometry import (
     backbone_frames,
     build_backbone,
@@ -31,6 +33,7 @@ from .scores import AMINO_ACIDS, BLOSUM62, decode_sequence, encode_sequence, per
 __all__ = [
     "AMINO_ACIDS",
     "BLOSUM62",
+    "BackbonePiece",
     "Design",
     "Environment",
     "InverseFolding",
@@ -44,6 +47,7 @@ __all__ = [
     "neighbour_features",
     "perplexity",
     "radial_basis",
+    "read_backbones",
     "recovery",
     "rotation_vector",
     "secondary_structure",

@@ -132,7 +132,8 @@ def contents(chapters: Sequence[Chapter], root: Path, cache: Path) -> tuple[dict
     files["api/index.rst"] = reference.index_page(modules)
     files["holds_up.md"] = writes.holds_up(pages)
     told, said = writes.chinese_pages(zh, pages)
-    terms = writes.glossary(chapters[0]) if chapters else ""
+    more = zh / "terms.md"
+    terms = writes.glossary(chapters[0], more.read_text(encoding="utf-8") if more.is_file() else "") if chapters else ""
     trees = [_tree("The chapters", [chapter.name for chapter in chapters]), _tree("Look up", ["holds_up", "api/index"])]
     if (zh / "index.md").is_file():
         begin = (zh / "index.md").read_text(encoding="utf-8")

@@ -23,6 +23,8 @@ _COLAB = re.compile(r"^https://colab\.research\.google\.com/github/(?P<repo>[^/]
 _SENTENCE = re.compile(r"(?<=[.!?:])\s+")
 #: Where the figures lie, as seen from a chapter's page.
 FIGURES = "_static/figures"
+#: In a chapter's set-up cell.
+_SETUP = 'find_spec("tutorial_lib")'
 #: What a figure's code calls its title.
 _TITLES = {"set_title", "suptitle", "title"}
 
@@ -58,7 +60,10 @@ def chapter_page(
         chinese: the name of the page that tells this chapter in Chinese.
     """
     names, explorers = set(names), explorers or {}
-    parts, files, claims, card = [], {}, [], ""
+    parts: list[str] = []
+    files: dict[str, bytes] = {}
+    claims: list[dict] = []
+    card = ""
     cells, code, before = chapter.notebook()["cells"], 0, ""
     for place, cell in enumerate(cells):
         source = "".join(cell["source"])
@@ -190,17 +195,20 @@ def _titles(source: str) -> list[str]:
 def _source(source: str, metadata: dict[str, Any], outputs: list[dict]) -> str:
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", source)), default=0))
     block = f"{fence}python\n{source}\n{fence}"
-    if not metadata.get("jupyter", {}).get("source_hidden"):
+    setup = _SETUP in source
+    if not setup and not metadata.get("jupyter", {}).get("source_hidden"):
         return block
     draws = any("image/png" in output.get("data", {}) for output in outputs)
-    words = "The code of this figure" if draws else "Code that you may skip"
+    words = "Set-up" if setup else "The code of this figure" if draws else "Code that you may skip"
     return f'<details class="folded"><summary>{words}</summary>\n\n{block}\n\n</details>'
 
 
 def _outputs(outputs: list[dict], name: str, alt: str, files: dict[str, bytes], explorer: str | None) -> str:
     parts = []
     for output in outputs:
-        data = {mime: "".join(value) if isinstance(value, list) else value for mime, value in _data(output).items()}
+        data: dict[str, Any] = {
+            mime: "".join(value) if isinstance(value, list) else value for mime, value in _data(output).items()
+        }
         if explorer and ("image/png" in data or "text/html" in data):
             parts.append(raw(explorer))
             explorer = None
@@ -263,9 +271,14 @@ def interval(claim: dict) -> str:
 
     >>> interval({"effect": 0.0175, "low": 0.0049, "high": 0.0300})
     '+0.018 [+0.005, +0.030]'
+    >>> interval({"effect": 0.016, "low": 0.0003, "high": 0.031})
+    '+0.0160 [+0.0003, +0.0310]'
     """
     width = max(claim["high"] - claim["low"], abs(claim["effect"]) / 100, 1e-4)
     digits = min(4, max(0, 1 - math.floor(math.log10(width))))
+    # An end that is not zero must not be printed as one.
+    while digits < 4 and any(claim[end] and round(claim[end], digits) == 0 for end in ("low", "high")):
+        digits += 1
     numbers = [f"{claim[key]:+.{digits}f}".replace("-", "−") for key in ("effect", "low", "high")]
     return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 

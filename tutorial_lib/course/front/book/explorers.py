@@ -23,7 +23,7 @@ from tutorial_lib.course.markup import sanitise
 MOST = 400_000  # bytes of all frames of an explorer
 _QUALITIES = ((1.0, 82), (1.0, 65), (0.85, 60), (0.75, 50), (0.6, 45), (0.5, 35))  # scale, quality
 #: Of what is drawn; a change of the drawing makes the frames that are kept of no more use.
-VERSION = "2"
+VERSION = "3"
 _EXPLORES = re.compile(r"^explore\(", re.MULTILINE)
 
 
@@ -111,6 +111,11 @@ def _pack(folder: Path) -> None:
     from PIL import Image
 
     images = {path: Image.open(path).convert("RGB") for path in sorted(folder.glob("*.png"))}
+    # Each picture is cut to what is drawn, as a notebook does it; under a slider all must have one size.
+    width, height = (max((one.size[side] for one in images.values()), default=0) for side in (0, 1))
+    for path, image in images.items():
+        images[path] = Image.new("RGB", (width, height), "white")
+        images[path].paste(image, (0, 0))
     made: dict[Path, bytes] = {}
     for scale, quality in _QUALITIES:
         for path, image in images.items():
@@ -165,7 +170,7 @@ def explorer_html(explorer: Explorer, cache: Path, to: str) -> str | None:
         frame = f'<div class="table">{sanitise(first)}</div>'
     hint = "Move a slider with the mouse or the arrow keys: the figure follows."
     if told["alone"]:
-        hint += " One moves at a time, the others go back; all at once they move in the notebook."
+        hint += " Here one slider at a time leaves its place; in the notebook they move together."
     data = json.dumps({key: told[key] for key in ("sliders", "frames", "alone")}, ensure_ascii=False)
     # Inside a script element only its end could be mistaken.
     data = data.replace("</", "<\\/")

@@ -89,8 +89,8 @@ def holds_up(pages: Sequence[Page]) -> str:
         "smallest difference that would matter (the *margin*) were fixed before the runs. A difference is the "
         "mean over paired seeds, and positive where it speaks for the claim; in brackets stands its interval, at "
         "99 % unless it is said otherwise. *Supported*: the interval lies above zero. *Refuted*: below. *No "
-        "difference*: inside the margin. *Open*: the evidence cannot tell. A verdict holds on the set that is "
-        "named, and not further.",
+        "difference*: inside the margin. *Open*: the evidence cannot tell. In the small pictures the line is zero and "
+        "the band the margin; each has its own scale. A verdict holds on the set that is named, and not further.",
     ]
     for page in pages:
         chapter = page.chapter
@@ -131,10 +131,12 @@ def claims_table(claims: Sequence[dict]) -> str:
         if verdict == "open" and claim.get("margin"):
             many = f"about {claim['needed']:,}" if claim.get("needed") else "more than 100,000"
             needed = f"; {many} would settle it"
+        kind = verdict.replace(" ", "-")
+        small = f"<br><small>{margin}{claim['seeds']} pairs{needed}</small>"
         rows.append(
             f"<tr><td>{html.escape(where)}</td><td>{html.escape(what)}</td>"
-            f'<td class="numbers">{interval(claim)}{note}<br><small>{margin}{claim["seeds"]} pairs{needed}</small></td>'
-            f'<td class="verdict {verdict.replace(" ", "-")}">{VERDICTS[verdict]}&nbsp;{verdict}</td></tr>'
+            f'<td class="numbers {kind}">{drawn(claim)}{interval(claim)}{note}{small}</td>'
+            f'<td class="verdict {kind}">{VERDICTS[verdict]}&nbsp;{verdict}</td></tr>'
         )
     head = "".join(f"<th>{one}</th>" for one in ("set", "claim", "difference", "verdict"))
     return (
@@ -142,11 +144,29 @@ def claims_table(claims: Sequence[dict]) -> str:
     )
 
 
+def drawn(claim: dict) -> str:
+    """Return a claim's difference, interval, margin and zero as a small picture in SVG, each claim on its own scale.
+
+    Args:
+        claim: its record.
+    """
+    margin = claim.get("margin") or 0.0
+    reach = 1.08 * max(abs(claim["low"]), abs(claim["high"]), margin, 1e-12)
+    values = {name: claim[name] for name in ("effect", "low", "high")} | {"margin": margin}
+    x = {name: round(60 + 60 * value / reach, 1) for name, value in values.items()}
+    band = f'<rect class="band" x="{120 - x["margin"]:g}" y="1" width="{2 * x["margin"] - 120:g}" height="14"/>'
+    return (
+        f'<svg class="interval" viewBox="0 0 120 16" aria-hidden="true">{band if margin else ""}'
+        f'<path class="zero" d="M60 0v16"/><path class="range" d="M{x["low"]:g} 8H{x["high"]:g}"/>'
+        f'<circle cx="{x["effect"]:g}" cy="8" r="3.5"/></svg>'
+    )
+
+
 def chinese_pages(folder: Path, pages: Sequence[Page]) -> tuple[dict[str, str], list[str]]:
     """Return the Chinese pages by name, and a line for each claim in them that its chapter no longer makes.
 
     In ``docs/zh/NN.md`` a line of a claim ends in its English statement between double braces. The verdict and the
-    numbers are put there; a line whose claim is gone is left out.
+    numbers are put there; a line whose claim is gone is left out. Claims of which no line speaks follow in English.
 
     Args:
         folder: ``docs/zh``.
@@ -163,13 +183,22 @@ def chinese_pages(folder: Path, pages: Sequence[Page]) -> tuple[dict[str, str], 
             gone = [statement for statement in _CLAIM.findall(line) if statement not in claims]
             stale += [f"{path.name}: no claim {statement!r} in chapter {page.chapter.name}" for statement in gone]
             if not gone:
-                lines.append(_CLAIM.sub(lambda match, claims=claims: verdict_zh(claims[match[1]]), line))
+                lines.append(_filled(line, claims))
+        text = path.read_text(encoding="utf-8")
+        rest = [claim for statement, claim in claims.items() if f"{{{{{statement}}}}}" not in text]
+        if rest:
+            lines += ["", "## 全部裁决" if len(rest) == len(claims) else "## 其余裁决", "", "陈述为英文原文。", ""]
+            lines += [f"- {claim['statement']}: {verdict_zh(claim)}" for claim in rest]
         title, _, text = "\n".join(lines).partition("\n")
-        link = f"[英文原章（代码、图和证明）](../{page.chapter.name}.md) · [各章目录](index.md)"
+        link = f"{{.ways}}\n[英文原章（代码、图和证明）](../{page.chapter.name}.md) · [各章目录](index.md)"
         found[path.stem] = (
             f"{title}\n\n{link}\n{text}\n\n完整的推导、代码与实验见 [英文原章](../{page.chapter.name}.md)。\n"
         )
     return found, stale
+
+
+def _filled(line: str, claims: dict[str, dict]) -> str:
+    return _CLAIM.sub(lambda match: verdict_zh(claims[match[1]]), line)
 
 
 def verdict_zh(claim: dict) -> str:
@@ -199,25 +228,31 @@ def chinese_index(pages: Sequence[Page], told: dict[str, str], text: str, glossa
     return f"{text.rstrip()}\n\n## 各章\n\n{tree}\n"
 
 
-def glossary(chapter: Chapter) -> str:
-    """Return the page of English and Chinese terms out of the glossary that a chapter holds; empty if it holds none.
+def glossary(chapter: Chapter, more: str = "") -> str:
+    """Return the page of English and Chinese terms: the glossary that a chapter holds, and further ones.
 
     Args:
         chapter: the first.
+        more: a Markdown table of two columns, English and Chinese; where the chapter has the term too, it decides.
     """
-    for cell in chapter.notebook()["cells"]:
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "markdown" and re.match(r"#+ .*中文", source):
-            terms = []
-            for line in source.splitlines():
-                fields = [one.strip() for one in line.strip().strip("|").split("|")]
-                if len(fields) >= 2 and not set(fields[0]) <= set("-: ") and fields[0] != "English":
-                    terms += [(one, two) for one, two in zip(fields[::3], fields[1::3]) if one and two]
-            rows = [f"| {one} | {two} |" for one, two in sorted(terms, key=lambda pair: pair[0].casefold())]
-            back = f"[第 {chapter.number or 0:02d} 章](../{chapter.name}.md)"
-            head = f"# 术语表\n\n全课使用的译名，按英文排序；与{back}中的词汇表一致。\n\n| 英文 | 中文 |\n|---|---|\n"
-            return head + "\n".join(rows) + "\n"
-    return ""
+    cells = ("".join(cell["source"]) for cell in chapter.notebook()["cells"] if cell["cell_type"] == "markdown")
+    own = next((source for source in cells if re.match(r"#+ .*中文", source)), "")
+    terms = dict(_terms(more)) | dict(_terms(own))
+    if not terms:
+        return ""
+    rows = [f"| {one} | {two} |" for one, two in sorted(terms.items(), key=lambda pair: pair[0].casefold())]
+    said = f"；第 {chapter.number or 0:02d} 章的[词汇表](../{chapter.name}.md)也在其中" if own else ""
+    return f"# 术语表\n\n全课使用的译名，按英文排序{said}。\n\n| 英文 | 中文 |\n|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _terms(table: str) -> list[tuple[str, str]]:
+    """The pairs of a Markdown table whose columns are English, Chinese, and perhaps once more after an empty one."""
+    found = []
+    for line in table.splitlines():
+        fields = [one.strip() for one in line.strip().strip("|").split("|")]
+        if line.startswith("|") and not set(fields[0]) <= set("-: ") and fields[0] != "English":
+            found += [(one, two) for one, two in zip(fields[::3], fields[1::3]) if one and two]
+    return found
 
 
 def guide(text: str, names: set[str], source: str) -> str:

@@ -24,6 +24,7 @@ html_css_files = ["book.css"]
 html_js_files = [("book.js", {"defer": "defer"})]
 html_math_renderer = "mathml"
 html_favicon = "_static/icon.svg"
+html_domain_indices = False
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"top_of_page_buttons": []}
