@@ -1,5 +1,7 @@
 """Steps of the segmentation networks beside the sum of their convolutions; UNet 3+ beside the published way."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -87,13 +89,14 @@ class Published(nn.Module):
         self.up, self.down = up, {k: nn.MaxPool2d(2**k, ceil_mode=True) for k in range(1, self.depth)}
 
     def forward(self, x: Tensor) -> MapOutput:
-        maps = []
+        maps: list[Tensor] = []
         for block in self.network.encoder:
             maps.append(block(F.max_pool2d(maps[-1], 2) if maps else x))
         nodes = {self.depth - 1: maps[-1]}
         for i in reversed(range(self.depth - 1)):
             parts = []
-            for k, branch in enumerate(self.network.branches[i]):
+            branches: Any = self.network.branches[i]
+            for k, branch in enumerate(branches):
                 source = self.down[i - k](maps[k]) if k < i else maps[i] if k == i else self.up[k - i](nodes[k])
                 parts.append(branch(source))
             nodes[i] = self.network.fuse[i](torch.cat(parts, 1))

@@ -131,7 +131,7 @@ def sigmoid_focal_loss(
     ``alpha=None`` leaves its two factors out. :math:`\gamma = 0` is then binary cross-entropy. For soft targets it is
     the mixture of the two losses, as in :func:`focal_loss` (torchvision mixes the probabilities instead).
 
-    A class that the batch does not hold still has its negatives, and a loss. Chapter 08 (UNet 3+) will train with it.
+    A class that the batch does not hold still has its negatives, and a loss. Chapter 08 (UNet 3+) trains with it.
 
     Args:
         logits: any shape.

@@ -1,7 +1,7 @@
 r"""How alike two images look: structural similarity at several scales, and the loss that it makes.
 
 Other names for the same: ``tutorial_lib.losses.ms_ssim`` and ``tutorial_lib.losses.ms_ssim_loss``. Chapter 08
-(UNet 3+) will train with it.
+(UNet 3+) trains with it.
 """
 
 import math
