@@ -237,6 +237,7 @@ def test_the_chapters_extra_takes_what_colab_has():
         "tqdm": "4.67.3",
         "nltk": "3.9.1",
         "jieba": "0.42.1",
+        "pillow": "11.3.0",
         "platformdirs": "4.10.0",
     }
     wanted = requirements("chapters")

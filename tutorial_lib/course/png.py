@@ -26,14 +26,14 @@ def with_palette(png: bytes) -> bytes:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        picture = Image.open(BytesIO(png))
+        opened = Image.open(BytesIO(png))
     except UnidentifiedImageError:
         return png
-    if picture.mode not in ("RGB", "RGBA"):
+    if opened.mode not in ("RGB", "RGBA"):
         return png
-    if picture.mode == "RGBA" and picture.getextrema()[3][0] < 255:
+    if opened.mode == "RGBA" and np.asarray(opened)[..., 3].min() < 255:
         return png
-    picture = picture.convert("RGB")
+    picture = opened.convert("RGB")
     palette = picture.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
     before, after = (np.asarray(one, dtype=float) for one in (picture, palette.convert("RGB")))
     if np.abs(before - after).mean() > MAX_ERROR:

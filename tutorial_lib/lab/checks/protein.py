@@ -19,7 +19,7 @@ def after_seven(answer) -> None:
     pair = [answer[0], answer[1]] if isinstance(answer, tuple | list) and len(answer) == 2 else []
     require(len(pair) == 2, given=f"an answer {answer!r}", hint="a tuple of two types, each 0 or 1")
     got = tuple(number(part, "0 or 1") for part in pair)
-    hints = {
+    hints: dict[tuple, str] = {
         (0, 0): "that is the start, and every even round; seven is odd",
         (0, 1): "that is where one at a time would end; here both change, and stay alike for ever",
         (1, 0): "that is where one at a time would end; here both change, and stay alike for ever",
@@ -35,7 +35,7 @@ def dihedral(answer) -> None:
     quarter = [(-0.5, -1.0, 0), (0, 0, 0), (1.0, 0, 0), (0, 0, -1.0)]
     flat = [(0.0, 1, 0), (0, 0, 0), (1, 0, 0), (1, -1, 0)]
     cis = [(0.0, 1, 0), (0, 0, 0), (1, 0, 0), (1, 1, 0)]
-    cases = [(flat, "a planar trans arrangement"), (cis, "a planar cis arrangement"), (quarter, "a quarter of a turn")]
+    cases: list = [(flat, "a planar trans arrangement"), (cis, "a planar cis arrangement"), (quarter, "a quarter of a turn")]
     cases += [(rng.normal(size=(4, 3)) * 2, "four points drawn at random") for _ in range(6)]
     for points, given in cases:
         a, b, c, d = (torch.tensor(point, dtype=torch.float64) for point in points)

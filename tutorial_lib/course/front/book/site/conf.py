@@ -27,7 +27,7 @@ html_favicon = "_static/icon.svg"
 html_domain_indices = False
 html_copy_source = False
 html_show_sourcelink = False
-html_theme_options = {"top_of_page_buttons": []}
+html_theme_options: dict = {"top_of_page_buttons": []}
 copybutton_selector = "div.highlight-python pre, div.highlight-default pre, div.highlight-bash pre"
 
 add_module_names = False
