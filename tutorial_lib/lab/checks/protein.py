@@ -35,7 +35,9 @@ def dihedral(answer) -> None:
     quarter = [(-0.5, -1.0, 0), (0, 0, 0), (1.0, 0, 0), (0, 0, -1.0)]
     flat = [(0.0, 1, 0), (0, 0, 0), (1, 0, 0), (1, -1, 0)]
     cis = [(0.0, 1, 0), (0, 0, 0), (1, 0, 0), (1, 1, 0)]
-    cases: list = [(flat, "a planar trans arrangement"), (cis, "a planar cis arrangement"), (quarter, "a quarter of a turn")]
+    cases: list = [
+        (flat, "a planar trans arrangement"), (cis, "a planar cis arrangement"), (quarter, "a quarter of a turn"),
+    ]  # fmt: skip
     cases += [(rng.normal(size=(4, 3)) * 2, "four points drawn at random") for _ in range(6)]
     for points, given in cases:
         a, b, c, d = (torch.tensor(point, dtype=torch.float64) for point in points)
