@@ -38,6 +38,11 @@ def count_figures(notebook) -> int:
     return sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
 
 
+def folded(cell) -> bool:
+    """Whether the page hides the cell's code, and the number before it: JupyterLab runs it like any other."""
+    return bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
+
+
 class Lab:
     """The open notebook in the page."""
 
@@ -70,7 +75,7 @@ class Lab:
             "count => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea .jp-InputPrompt')]"
             ".filter(prompt => /^\\[\\d+\\]/.test(prompt.textContent)).length >= count"
             f" || document.querySelector('{ERROR}')",  # after a traceback no further cell runs
-            arg=sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in SAVED.cells),
+            arg=sum(bool(cell.source.strip()) and not folded(cell) for cell in SAVED.cells if cell.cell_type == "code"),
             timeout=1000 * wait,
             polling=POLLING,
         )
