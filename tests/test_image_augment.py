@@ -239,7 +239,7 @@ def test_masks_stay_where_only_grey_values_change_and_under_cutout():
     assert torch.equal(kept, masks) and (done == 0.5).flatten(1).any(1).all()
 
 
-def test_an_operation_is_done_with_its_probability_and_all_are_drawn():
+def test_an_operation_is_done_with_its_probability():
     images = torch.full((4000, 1, 4, 4), 0.5)
     only = {"brightness": (0.5, 0.5), "identity": ()}
     options = {"ranges": only, "cutout": 0, "count": 1, "generator": seeded()}
