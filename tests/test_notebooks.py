@@ -92,7 +92,7 @@ def test_cells_are_short_and_the_text_has_the_right_length(chapter):
     for cell in code(notebook):
         assert len(cell.source.splitlines()) <= 40, f"a cell of over 40 lines: {cell.source[:80]!r}"
     words = sum(len(text.split()) for text in prose(notebook))
-    low, high, cells = (900, 2900, range(6, 30)) if chapter.stem == START else (2000, 5000, range(22, 41))
+    low, high, cells = (900, 2800, range(6, 30)) if chapter.stem == START else (2000, 5000, range(22, 41))
     assert low <= words <= high, f"{words} words"
     assert len(code(notebook)) in cells, f"{len(code(notebook))} code cells"
 
