@@ -9,8 +9,10 @@ hash of the weights. Training again on another processor gives other weights, an
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -99,7 +101,9 @@ def train_drawer(
             print(f"step {step}: loss {loss.item():.4f}", file=sys.stderr, flush=True)
             if checkpoint is not None:
                 state = {name: part.state_dict() for name, part in parts.items()}
-                torch.save(state | {"generator": generator.get_state(), "step": step}, checkpoint)
+                state |= {"generator": generator.get_state(), "step": step}
+                with _whole(checkpoint) as file:
+                    torch.save(state, file)
     done: Any = average.model.eval()
     return done
 
@@ -131,6 +135,18 @@ def _filled(network: Any, name: str) -> Any:
     return network.eval().requires_grad_(False)
 
 
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file under a temporary name that takes the path's place when all is written: a kill leaves the older one."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _narrow(network: nn.Module, name: str) -> dict[str, np.ndarray]:
     return {f"{name}.{key}": value.half().numpy() for key, value in network.state_dict().items()}
 
@@ -152,7 +168,7 @@ def main() -> None:
         weights = _narrow(train(), name)
         about[f"{name} hash"] = _hash(weights)
         made |= weights
-    with _FILE.open("wb") as file:
+    with _whole(_FILE) as file:
         stored: dict[str, Any] = {"about": np.array(json.dumps(about))} | made
         np.savez_compressed(file, **stored)
     print(json.dumps(about, indent=1), f"{_FILE.stat().st_size / 1e6:.2f} MB")
