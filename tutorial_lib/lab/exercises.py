@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 
-from .claims import VERDICTS, decide
+from .claims import VERDICTS, Claim, decide
 from .intervals import student_interval
 from .lines import fold
 
 #: What came of an answer, with the signs of the verdicts.
 SIGNS = dict(zip(("correct", "wrong", "todo"), VERDICTS.values()))
 CHECK_MIME = "application/vnd.tutorial.check+json"
+#: What may be foreseen of a paired difference.
+PREDICTIONS = ("higher", "lower", "no difference")
 
 
 class Todo(Exception):
@@ -201,18 +203,18 @@ def match_faults(
         require(answer[key] == fault, given=f"{what} {key}: {answer[key]!r}", hint=hints[key])
 
 
-def judge_verdict(answer: Any, *, among: Sequence[str], pairs: int, margin: float, score: str) -> None:
+def judge_verdict(answer: Any, *, pairs: int, margin: float, score: str) -> None:
     """Judge a claim of the student's own by its soundness: foreseen, paired, of enough seeds, and its verdict earned.
 
     Args:
-        answer: (prediction, differences, verdict); :class:`Todo` while one of them is None.
-        among: the predictions that may be made.
+        answer: (prediction, differences, verdict); :class:`Todo` while one of them is None. The prediction is one of
+            :data:`PREDICTIONS`.
         pairs: fewest paired differences, one a seed.
         margin: the smallest difference that would matter.
         score: what is compared, in the plural; a share.
 
     >>> answer = "higher", [0.03, 0.031, 0.032], "supported"
-    >>> judge_verdict(answer, among=["higher"], pairs=3, margin=0.01, score="APs")
+    >>> judge_verdict(answer, pairs=3, margin=0.01, score="APs")
     """
     shape = "three things: (prediction, differences, verdict)"
     require(isinstance(answer, tuple | list) and len(answer) == 3, given=repr(answer), hint=shape)
@@ -220,9 +222,9 @@ def judge_verdict(answer: Any, *, among: Sequence[str], pairs: int, margin: floa
     if any(part is None for part in answer):
         raise Todo
     require(
-        isinstance(prediction, str) and prediction in among,
+        isinstance(prediction, str) and prediction in PREDICTIONS,
         given=f"the prediction {prediction!r}",
-        hint=f"one of {', '.join(map(repr, among))}, written down before the run",
+        hint=f"one of {', '.join(map(repr, PREDICTIONS))}, written down before the run",
     )
     try:
         values = torch.as_tensor(differences, dtype=torch.float64).detach().cpu()
@@ -245,6 +247,31 @@ def judge_verdict(answer: Any, *, among: Sequence[str], pairs: int, margin: floa
     if right == "open" and verdict == "no difference":
         hint += " Not to see a difference is not to see that there is none"
     require(verdict == right, given=f"{given}, and the verdict {verdict!r}", hint=hint)
+
+
+def judge_stored(
+    answer: Any, right: Claim, *, mistakes: Iterable[tuple[float, str]], asked: str, margin: str, asks: str
+) -> None:
+    """Judge a claim that the student made on stored evidence: the right runs and score, the chapter's margin, its side.
+
+    Args:
+        answer: what ``claim(…, show=False)`` returned.
+        right: the claim that was asked for.
+        mistakes: effects of other claims, each with what to say of it.
+        asked: the hint for another effect: evidence, score and sides.
+        margin: the hint for another margin.
+        asks: the hint for another question, and so for another verdict.
+    """
+    require(
+        isinstance(answer, Claim),
+        given=f"an answer {answer!r}",
+        hint="what claim(..., show=False) returns is asked for",
+    )
+    given = "the claim made"
+    require(answer.margin is not None, given=given, hint="a verdict on evidence needs evidence= and margin=")
+    expect(answer.effect, right.effect, given=given, hint=asked, mistakes=mistakes, reveal=False)
+    expect(answer.margin, right.margin, given=given, hint=margin)
+    expect((answer.asks, answer.verdict), (right.asks, right.verdict), given=given, hint=asks, reveal=False)
 
 
 def _find(exercise: str) -> Callable[[Any], None]:

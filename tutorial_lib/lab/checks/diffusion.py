@@ -6,7 +6,6 @@ from ...diffusion import ddim_step, noise_schedule, predict, threshold
 from ..exercises import Todo, call, expect, judge_verdict, match_faults, require
 
 FAULTS = ("schedule", "old noise", "unclean end", "sign", "none")
-PREDICTIONS = ("higher", "lower", "no difference")
 LEAST_PAIRS, MARGIN = 20, 0.02
 _FAULTS = {"a": "unclean end", "b": "sign", "c": "none", "d": "schedule", "e": "old noise"}
 _ASKED = {"paper, w = 2": 3.0, "paper, w = 0": 1.0, "Imagen, s = 7.5": 7.5, "no text at all": 0.0}
@@ -99,4 +98,4 @@ def find_the_bug(answer) -> None:
 
 def own_verdict(answer) -> None:
     """Change the experiment: a prediction, the paired differences of one's own run, and the verdict they allow."""
-    judge_verdict(answer, among=PREDICTIONS, pairs=LEAST_PAIRS, margin=MARGIN, score="accuracies")
+    judge_verdict(answer, pairs=LEAST_PAIRS, margin=MARGIN, score="accuracies")

@@ -5,7 +5,6 @@ import numpy as np
 from ..exercises import Wrong, call, expect, judge_verdict, match_faults, number, require
 
 LEAKS = ("preparation", "copies", "threshold", "rote", "none")
-PREDICTIONS = ("higher", "lower", "no difference")
 LEAST_PAIRS, MARGIN = 20, 0.01
 _FAULTS = {"a": "preparation", "b": "none", "c": "threshold", "d": "copies", "e": "rote"}
 
@@ -118,7 +117,7 @@ def align(answer) -> None:
 
 def own_verdict(answer) -> None:
     """Change the experiment: a prediction, the paired differences of one's own run, and the verdict they allow."""
-    judge_verdict(answer, among=PREDICTIONS, pairs=LEAST_PAIRS, margin=MARGIN, score="accuracies")
+    judge_verdict(answer, pairs=LEAST_PAIRS, margin=MARGIN, score="accuracies")
 
 
 def _fit(x, y):

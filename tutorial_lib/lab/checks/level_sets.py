@@ -7,7 +7,6 @@ import numpy as np
 from ..exercises import call, expect, judge_verdict, match_faults, number
 
 BUGS = ("inverted", "crop", "one side", "none")
-PREDICTIONS = ("higher", "lower", "no difference")
 LEAST_PAIRS, MARGIN = 10, 0.02  # of a claim of one's own
 _FAULTS = {"A": "inverted", "B": "crop", "C": "one side", "D": "none"}
 _TENTH = 2 * math.acosh(math.sqrt(10))  # 4 sigmoid(u) sigmoid(-u) = 1 / cosh(u / 2) ** 2 is 0.1 here: 3.64
@@ -100,7 +99,7 @@ def radius(answer) -> None:
 
 def claim(answer) -> None:
     """A claim of one's own: ``(prediction, differences, verdict)``, differences of Dice, one a seed."""
-    judge_verdict(answer, among=PREDICTIONS, pairs=LEAST_PAIRS, margin=MARGIN, score="Dice")
+    judge_verdict(answer, pairs=LEAST_PAIRS, margin=MARGIN, score="Dice")
 
 
 def _brute_force(mask, spacing):

@@ -7,7 +7,6 @@ import numpy as np
 from ..exercises import Wrong, call, expect, judge_verdict, match_faults, number, require
 
 BUGS = ("perfect by accident", "spacing reversed", "always background", "none")
-PREDICTIONS = ("higher", "lower", "no difference")
 LEAST_PAIRS, MARGIN = 10, 0.02  # of a claim of one's own
 _FAULTS = {"A": "always background", "B": "perfect by accident", "C": "spacing reversed", "D": "none"}
 
@@ -156,7 +155,7 @@ def find_the_bug(answer) -> None:
 
 def claim(answer) -> None:
     """A claim of one's own: ``(prediction, differences, verdict)``, differences of a share, one a seed."""
-    judge_verdict(answer, among=PREDICTIONS, pairs=LEAST_PAIRS, margin=MARGIN, score="scores")
+    judge_verdict(answer, pairs=LEAST_PAIRS, margin=MARGIN, score="scores")
 
 
 def _share(answer, want: float, mistakes: list[tuple[float, str]], *, given: str, hint: str) -> None:

@@ -6,7 +6,6 @@ from torch.nn import functional as F
 from ..exercises import Wrong, call, expect, judge_verdict, match_faults, number, require
 
 BUGS = ("pairs", "side", "double softmax", "none")
-PREDICTIONS = ("higher", "lower", "no difference")
 LEAST_PAIRS, MARGIN = 20, 0.01
 _FAULTS = {"A": "side", "B": "pairs", "C": "double softmax", "D": "none"}
 
@@ -110,7 +109,7 @@ def find_the_bug(answer) -> None:
 
 def own_verdict(answer) -> None:
     """Change the experiment: a prediction, the paired differences of one's own run, and the verdict they allow."""
-    judge_verdict(answer, among=PREDICTIONS, pairs=LEAST_PAIRS, margin=MARGIN, score="accuracies")
+    judge_verdict(answer, pairs=LEAST_PAIRS, margin=MARGIN, score="accuracies")
 
 
 def _mixed(values, lam, index):

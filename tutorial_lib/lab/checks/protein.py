@@ -8,7 +8,6 @@ import torch
 from ..exercises import Wrong, call, expect, judge_verdict, match_faults, number, require
 
 KINDS = ("turns", "mirror", "moves", "skew", "none")
-PREDICTIONS = ("higher", "lower", "no difference")
 LEAST_PAIRS, MARGIN = 20, 0.05
 _FAULTS = {"a": "none", "b": "skew", "c": "mirror", "d": "turns", "e": "moves"}
 
@@ -120,4 +119,4 @@ def potts_conditionals(answer) -> None:
 
 def own_verdict(answer) -> None:
     """Change the experiment: a prediction, the paired differences of one's own run, and the verdict they allow."""
-    judge_verdict(answer, among=PREDICTIONS, pairs=LEAST_PAIRS, margin=MARGIN, score="energies")
+    judge_verdict(answer, pairs=LEAST_PAIRS, margin=MARGIN, score="energies")

@@ -10,7 +10,6 @@ from ...boxes import box_iou, encode_boxes, make_anchors, match_boxes
 from ...boxes import decode_boxes as _decode
 from ..exercises import Todo, Wrong, call, expect, judge_verdict, require
 
-PREDICTIONS = ("higher", "lower", "no difference")
 LEAST_PAIRS, MARGIN = 10, 0.02  # of a claim of one's own
 #: The grid of `anchor_sizes`, in cells and in pixels a cell; how many anchors a cell may have; the share to be reached.
 GRID, STRIDE, MOST_ANCHORS, GOAL = (24, 24), 4, 4, 0.97
@@ -453,7 +452,7 @@ def _cell_boxes(seed: int) -> list[torch.Tensor]:
 
 def claim(answer) -> None:
     """Change the experiment: ``(prediction, differences, verdict)``, differences of recalls or APs, one a seed."""
-    judge_verdict(answer, among=PREDICTIONS, pairs=LEAST_PAIRS, margin=MARGIN, score="recalls and APs")
+    judge_verdict(answer, pairs=LEAST_PAIRS, margin=MARGIN, score="recalls and APs")
 
 
 def _rows(boxes) -> torch.Tensor:

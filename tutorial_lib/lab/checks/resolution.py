@@ -1,8 +1,8 @@
 """Exercises of chapter 08."""
 
-from ..claims import Claim, claim
+from ..claims import claim
 from ..evidence import load_evidence
-from ..exercises import call, expect, match_faults, require
+from ..exercises import call, expect, judge_stored, match_faults, require
 
 BUGS = ("parallel", "in place", "gate too early", "none")
 _FAULTS = {"A": "in place", "B": "parallel", "C": "none", "D": "gate too early"}
@@ -101,25 +101,21 @@ def find_the_bug(answer) -> None:
 
 def large_organ(answer) -> None:
     """Change the experiment: the claim of the chapter, for the large structure, on the runs that are stored."""
-    require(
-        isinstance(answer, Claim),
-        given=f"an answer {answer!r}",
-        hint="what claim(..., show=False) returns is asked for",
-    )
-    given = "the claim made"
-    require(answer.margin is not None, given=given, hint="a verdict on evidence needs evidence= and margin=")
     right, thin = _claim("organ"), _claim("thin")
-    mistakes = [
-        (-right.effect, "that is what U-Net gains over UNet 3+: the favoured method comes first"),
-        (thin.effect, "that is the vessel; the large structure is the column 'organ'"),
-        (-thin.effect, "the column is 'organ', and the favoured method comes first"),
-    ]
-    hint = "evidence '08_organs', score 'organ', 'full' against 'plain'"
-    expect(answer.effect, right.effect, given=given, hint=hint, mistakes=mistakes, reveal=False)
-    hint = "the margin is that of the chapter's first claim: chosen for a verdict that one knows, it proves nothing"
-    expect(answer.margin, right.margin, given=given, hint=hint)
-    hint = "the claim is that UNet 3+ is better: asks='better', and a higher Dice is better"
-    expect((answer.asks, answer.verdict), (right.asks, right.verdict), given=given, hint=hint, reveal=False)
+    judge_stored(
+        answer,
+        right,
+        mistakes=[
+            (-right.effect, "that is what U-Net gains over UNet 3+: the favoured method comes first"),
+            (thin.effect, "that is the vessel; the large structure is the column 'organ'"),
+            (-thin.effect, "the column is 'organ', and the favoured method comes first"),
+        ],
+        asked="evidence '08_organs', score 'organ', 'full' against 'plain'",
+        margin=(
+            "the margin is that of the chapter's first claim: chosen for a verdict that one knows, it proves nothing"
+        ),
+        asks="the claim is that UNet 3+ is better: asks='better', and a higher Dice is better",
+    )
 
 
 def _claim(score):

@@ -3,9 +3,9 @@
 import torch
 
 from ...roi import roi_align
-from ..claims import Claim, claim
+from ..claims import claim
 from ..evidence import load_evidence
-from ..exercises import call, expect, match_faults, require
+from ..exercises import call, expect, judge_stored, match_faults, require
 
 BUGS = ("half pixel", "rounded", "edges", "none")
 _FAULTS = {"A": "half pixel", "B": "edges", "C": "none", "D": "rounded"}
@@ -93,25 +93,19 @@ def find_the_bug(answer) -> None:
 
 def exact_boxes(answer) -> None:
     """Change the experiment: the claim of the chapter, with boxes that are exact, on the runs that are stored."""
-    require(
-        isinstance(answer, Claim),
-        given=f"an answer {answer!r}",
-        hint="what claim(..., show=False) returns is asked for",
-    )
-    given = "the claim made"
-    require(answer.margin is not None, given=given, hint="a verdict on evidence needs evidence= and margin=")
     right, off = _claim("shift_0.0"), _claim("shift_0.3")
-    mistakes = [
-        (-right.effect, "that is what RoI Pool gains over Align: the favoured method comes first"),
-        (off.effect, "those are the boxes that are off by up to 30 %; exact ones are the column 'shift_0.0'"),
-        (-off.effect, "the column is that of exact boxes, 'shift_0.0', and the favoured method comes first"),
-    ]
-    hint = "evidence '09_roi_shift', score 'shift_0.0', Align mean against RoI Pool"
-    expect(answer.effect, right.effect, given=given, hint=hint, mistakes=mistakes, reveal=False)
-    hint = "the margin is that of the chapter's claims: chosen for a verdict that one knows, it proves nothing"
-    expect(answer.margin, right.margin, given=given, hint=hint)
-    hint = "the claim is that Align is better: asks='better', and a higher IoU is better"
-    expect((answer.asks, answer.verdict), (right.asks, right.verdict), given=given, hint=hint, reveal=False)
+    judge_stored(
+        answer,
+        right,
+        mistakes=[
+            (-right.effect, "that is what RoI Pool gains over Align: the favoured method comes first"),
+            (off.effect, "those are the boxes that are off by up to 30 %; exact ones are the column 'shift_0.0'"),
+            (-off.effect, "the column is that of exact boxes, 'shift_0.0', and the favoured method comes first"),
+        ],
+        asked="evidence '09_roi_shift', score 'shift_0.0', Align mean against RoI Pool",
+        margin="the margin is that of the chapter's claims: chosen for a verdict that one knows, it proves nothing",
+        asks="the claim is that Align is better: asks='better', and a higher IoU is better",
+    )
 
 
 def _claim(score):
