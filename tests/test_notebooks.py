@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from conftest import ROOT
 
+from tutorial_lib.course.core_path import core_path
 from tutorial_lib.lab.claims import CLAIM_MIME, VERDICTS, Claim
 from tutorial_lib.lab.exercises import CHECK_MIME
 from tutorial_lib.lab.lines import WIDTH
@@ -95,6 +96,13 @@ def test_cells_are_short_and_the_text_has_the_right_length(chapter):
     low, high, cells = (900, 2800, range(6, 30)) if chapter.stem == START else (2000, 5000, range(22, 41))
     assert low <= words <= high, f"{words} words"
     assert len(code(notebook)) in cells, f"{len(code(notebook))} code cells"
+
+
+def test_the_core_path_is_short(chapter):
+    """A first reading; everything else stands under a heading marked *(deeper)*, or is folded away."""
+    words, cells = core_path(read(chapter))
+    assert words <= 2000, f"{words} words outside sections marked *(deeper)*"
+    assert cells <= 12, f"{cells} open code cells outside sections marked *(deeper)*"
 
 
 def test_every_figure_is_read_for_the_reader(chapter):

@@ -15,8 +15,8 @@ from tutorial_lib.course.clean import plain
 from tutorial_lib.course.front.readme import colab_address
 from tutorial_lib.course.markup import sanitise
 from tutorial_lib.lab.claims import CLAIM_MIME, VERDICTS
+from tutorial_lib.lab.exercises import CHECK_MIME
 
-_CHECK_MIME = "application/vnd.tutorial.check+json"
 _BADGE = re.compile(r"^\[!\[[^\]]*\]\([^)]*\)\]\([^)]*\)[ \t]*$", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^()\s]+)\)")
 _COLAB = re.compile(r"^https://colab\.research\.google\.com/github/(?P<repo>[^/]+/[^/]+)/blob/(?P<ref>.+?)/notebooks/")
@@ -214,7 +214,7 @@ def _outputs(outputs: list[dict], name: str, alt: str, files: dict[str, bytes], 
             explorer = None
         elif CLAIM_MIME in data:
             parts.append(raw(claim_box(data[CLAIM_MIME], data.get("text/plain", ""))))
-        elif _CHECK_MIME in data:
+        elif CHECK_MIME in data:
             parts.append(raw(f'<p class="check">{html.escape(data.get("text/plain", ""))}</p>'))
         elif "image/png" in data:
             file = f"{name}{'abcdefghijklmnopqrstuvwxyz'[len(parts) % 26]}.png"
