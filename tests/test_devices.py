@@ -117,6 +117,7 @@ NO_TENSORS = {
     "protein.decode_sequence": "gives a string",
     "protein.encode_sequence": "is handed letters; its numbers are made on the CPU",
     "protein.read_backbones": "reads a file, on the CPU",
+    "protein.residue_targets": "is handed what read_backbones gives",
     "protein.update_share": NUMBERS,
     "ensembles.ambiguity": NUMBERS,
     "ensembles.corrected_t_test": NUMBERS,
@@ -817,6 +818,12 @@ def _(on):
         protein.radial_basis(backbone[:, 1].norm(dim=-1)),
         protein.rotation_vector(rotations),
     ]
+
+
+@row("protein.side_chain_torsions", tolerance=CORRECT)
+def _(on):
+    paths, types = on(noise(12, 7, 3)), on(whole(20, 12))
+    return protein.side_chain_torsions(paths), protein.side_chain_torsions(paths, types).nan_to_num(9.0)
 
 
 @row("protein.secondary_structure", "protein.half_sphere_exposure", tolerance=EXACT)
