@@ -425,3 +425,41 @@ def adversarial_loop():
     say(ax, 2.1, 3.15, "first pass", COLORS["blue"], 9, ha="left", weight="bold")
     say(ax, 4.45, 0.15, "second pass, through the same weights", COLORS["vermillion"], 9, ha="left", weight="bold")
     return figure
+
+
+@schematic
+def long_record():
+    """Chapter 12: a long record, and one attention a label.
+
+    A record of 437 tokens is a strip of six fields, from sex and age to the tests. Three sentences decide its three
+    diagnoses, and all three stand behind the first 256 tokens, which is all that a shorter model reads. Below the strip
+    each diagnosis has a curve of its own, the weights it gives to the tokens: flat, with one peak under its sentence.
+    """
+    figure, ax = canvas(10, 3.6)
+    left, scale = 0.2, 7.4 / 437
+    at, fields = 0, (
+        ("", 18), ("present illness", 115), ("past history", 95), ("examination", 110), ("tests", 99),
+    )  # fmt: skip
+    for i, (field, size) in enumerate(fields):
+        x = left + at * scale
+        ax.add_patch(
+            plt.Rectangle((x, 2.3), (size - 2) * scale, 0.42, color=PALE[("blue", "gray")[i % 2]], linewidth=0)
+        )
+        say(ax, x + size * scale / 2, 2.9, field, size=9.5)
+        at += size
+    say(ax, left, 2.9, "sex, age", size=9.5, ha="left")
+    arrow(ax, (left, 3.2), (left + 256 * scale, 3.2), COLORS["vermillion"], arrowstyle="<|-|>", shrinkA=0, shrinkB=0)
+    say(ax, left + 128 * scale, 3.42, "all that a model with room for 256 tokens sees", COLORS["vermillion"], 10)
+    say(ax, 7.75, 2.51, "the record, 437 tokens", "#555555", 9.5, ha="left")
+    tokens = np.arange(437)
+    told = (("hypertension", 262, "blue"), ("gallstones", 372, "green"), ("myocardial infarction", 425, "vermillion"))
+    for row, (label, where, color) in enumerate(told):
+        x, floor = left + where * scale, 1.5 - 0.68 * row
+        ax.add_patch(plt.Rectangle((x - 0.07, 2.3), 0.14, 0.42, color=STRONG[color], linewidth=0))
+        height = 0.5 * np.exp(-0.5 * ((tokens - where) / 5) ** 2)
+        ax.fill_between(left + tokens * scale, floor, floor + height, color=STRONG[color], alpha=0.8, linewidth=0)
+        ax.plot([left, left + 437 * scale], [floor, floor], color="#999999", linewidth=0.8)
+        ax.plot([x, x], [floor + 0.5, 2.3], color=STRONG[color], linestyle=":", linewidth=1.2)
+        say(ax, 7.75, floor + 0.15, label, STRONG[color], 10, ha="left", weight="bold")
+    say(ax, left, 1.82, "what each label looks at", "#555555", 9.5, ha="left")
+    return figure
