@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import nbformat
@@ -106,6 +107,7 @@ NO_TENSORS = {
     "hybrid.HybridLoss": RESULT,
     "networks.DualOutput": RESULT,
     "networks.MapOutput": RESULT,
+    "networks.TokenStates": RESULT,
     "networks.MultiTaskOutput": RESULT,
     "multimix.MultiMixBatch": "what multimix_step is handed",
     "multimix.MultiMixLoss": RESULT,
@@ -117,6 +119,7 @@ NO_TENSORS = {
     "protein.decode_sequence": "gives a string",
     "protein.encode_sequence": "is handed letters; its numbers are made on the CPU",
     "protein.read_backbones": "reads a file, on the CPU",
+    "protein.residue_targets": "is handed what read_backbones gives",
     "protein.update_share": NUMBERS,
     "ensembles.ambiguity": NUMBERS,
     "ensembles.corrected_t_test": NUMBERS,
@@ -720,6 +723,40 @@ def _(on):
     return on.model(networks.EfficientNetLite(3).eval()).features(on(uniform(1, 3, 40, 48)))
 
 
+class Reader(nn.Module):
+    """What hf_encoder asks of a Hugging Face model: a configuration, a body, and states of ids under a mask."""
+
+    def __init__(self):
+        super().__init__()
+        self.config = SimpleNamespace(max_position_embeddings=6, hidden_size=4)
+        self.table = nn.Embedding(9, 4)
+
+    @property
+    def base_model(self):
+        return self
+
+    def forward(self, input_ids, attention_mask):
+        states = self.table(input_ids)
+        weights = attention_mask[..., None] / attention_mask.sum(1)[:, None, None]
+        return SimpleNamespace(last_hidden_state=states + (weights * states).sum(1, keepdim=True))
+
+
+def letters(texts, add_special_tokens=True, **_):
+    """A tokenizer: a letter is a token, between 1 and 2."""
+    many = [texts] if isinstance(texts, str) else texts
+    found = [[3 + ord(letter) % 6 for letter in text] for text in many]
+    found = [[1, *one, 2] for one in found] if add_special_tokens else found
+    return {"input_ids": found[0] if isinstance(texts, str) else found}
+
+
+letters.pad_token_id = 0
+
+
+@row("networks.hf_encoder", tolerance=SUMS)
+def _(on):
+    return [*networks.hf_encoder(on.model(Reader()), letters, frozen=False)(["abcdefghij", "", "abc"])]
+
+
 @row(
     "networks.UNet", "networks.UNetPlusPlus", "networks.UNet3Plus", "networks.RefineNet",
     "networks.ResidualConvUnit", "networks.MultiResolutionFusion", "networks.ChainedResidualPooling",
@@ -817,6 +854,12 @@ def _(on):
         protein.radial_basis(backbone[:, 1].norm(dim=-1)),
         protein.rotation_vector(rotations),
     ]
+
+
+@row("protein.side_chain_torsions", tolerance=CORRECT)
+def _(on):
+    paths, types = on(noise(12, 7, 3)), on(whole(20, 12))
+    return protein.side_chain_torsions(paths), protein.side_chain_torsions(paths, types).nan_to_num(9.0)
 
 
 @row("protein.secondary_structure", "protein.half_sphere_exposure", tolerance=EXACT)

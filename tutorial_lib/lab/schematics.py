@@ -122,6 +122,53 @@ def claims():
 
 
 @schematic
+def lambda_line():
+    """Chapter 01: the line between two samples.
+
+    Two drawings of the same axis, a sample of class A at its left end and one of class B at its right end. Trained as
+    usual, a net is asked at the two ends only, and its answer may jump from surely A to surely B anywhere between
+    them. Trained with mixup, it is also asked at blends of the two, such as 70 percent A and 30 percent B, and for the
+    same blend of the two labels: its answer becomes a straight slope from one sample to the other.
+    """
+    figure, ax = canvas(10, 3.3)
+
+    def at(left, share):
+        return left + 3.95 - 3.4 * share, 0.95 + 1.5 * share
+
+    for left, title in ((0.35, "as usual: asked at the samples only"), (5.35, "mixup: asked for blends as well")):
+        blends = left > 5
+        start, end, low, high = left + 0.55, left + 3.95, 0.95, 2.45
+        say(ax, left - 0.2, 3.05, title, ha="left", weight="bold")
+        ax.plot([start - 0.25, end + 0.25], [low, low], color="#999999", linewidth=1)
+        ax.plot([start - 0.25] * 2, [low, high + 0.12], color="#999999", linewidth=1)
+        say(ax, start - 0.34, high, "surely A", STRONG["blue"], 8.5, ha="right")
+        say(ax, start - 0.34, low, "surely B", STRONG["orange"], 8.5, ha="right")
+        if blends:
+            ax.plot([start, end], [high, low], color=INK, linewidth=2)
+            for share in (0.85, 0.7, 0.5, 0.3, 0.15):
+                x, y = at(left, share)
+                ax.plot([x, x], [low, y], color="#BBBBBB", linewidth=1, linestyle=":", zorder=0)
+                ax.plot(x, y, "s", color=COLORS["green"], markersize=8, markeredgecolor="white")
+            x, y = at(left, 0.7)
+            say(ax, x + 0.28, y + 0.2, "70 % A and 30 % B", STRONG["green"], 9, ha="left")
+            ax.plot(x, low, "s", color=COLORS["green"], markersize=8, markeredgecolor="white")
+            say(ax, x, low - 0.3, "λ = 0.7", STRONG["green"], 9)
+        else:
+            for place, width in ((0.42, 2.0), (0.2, 1.2), (0.68, 1.2)):
+                x = start + place * (end - start) + np.linspace(-0.5, 0.5, 101)
+                y = low + (high - low) / (1 + np.exp(14 * np.linspace(-0.5, 0.5, 101)))
+                path = np.r_[start, x, end], np.r_[high, y, low]
+                ax.plot(*path, color=INK if width > 1.5 else "#BBBBBB", linewidth=width, zorder=1 if width > 1.5 else 0)
+            say(ax, start + 2.85, high - 0.3, "the jump may\nlie anywhere", "#555555", 9)
+        ax.plot(*at(left, 1), "o", color=COLORS["blue"], markersize=12)
+        ax.plot(*at(left, 0), "D", color=COLORS["orange"], markersize=11)
+        for x, name, color in ((start, "sample A", "blue"), (end, "sample B", "orange")):
+            say(ax, x, low - 0.3, name, STRONG[color], 9)
+    say(ax, 5, 0.2, "across: the way from one sample to the other; upwards: what the net answers", size=9)
+    return figure
+
+
+@schematic
 def flows():
     """Chapter 02: how Flow-Mixup doubles the rows of a batch.
 
@@ -189,6 +236,58 @@ def margins():
 
 
 @schematic
+def two_rulers():
+    """Chapter 04: two ways to measure how far an answer is from the truth.
+
+    On the left the overlap of a true shape and an answer is counted in pixels: shared by both, missed, and invented.
+    On the right only their outlines are drawn, and an arrow leads from each point of the answer's outline to the
+    nearest point of the true one. Most arrows are short; one small island of the answer, far away, has a long one. The
+    island is a few pixels for the overlap, and the largest error of all for the distances.
+    """
+    figure, ax = canvas(10, 3.4)
+    rows, columns = np.mgrid[:17, :24]
+    truth = np.hypot((rows - 8.6) / 1.15, columns - 7.2) < 5.4
+    answer = np.hypot((rows - 8.2) / 1.05, columns - 8.6) < 5.4
+    answer[3:5, 20:22] = True
+    size = 0.17
+    kinds = ((truth & answer, "green"), (truth & ~answer, "vermillion"), (answer & ~truth, "orange"))
+    for cells, color in kinds:
+        for row, column in np.argwhere(cells):
+            place = (0.3 + size * column, 3.05 - size * row)
+            ax.add_patch(
+                plt.Rectangle(place, size, size, facecolor=PALE[color], edgecolor=STRONG[color], linewidth=0.6)
+            )
+    say(ax, 0.3, 3.27, "overlap: count pixels", ha="left", weight="bold")
+    for x, words, color in ((1.1, "in both", "green"), (2.2, "missed", "vermillion"), (3.35, "invented", "orange")):
+        ax.add_patch(plt.Rectangle((x - 0.62, 0.08), 0.18, 0.18, facecolor=PALE[color], edgecolor=STRONG[color]))
+        say(ax, x - 0.37, 0.17, words, STRONG[color], 9.5, ha="left")
+    say(ax, 5.3, 3.27, "distance: measure from outline to outline", ha="left", weight="bold")
+    turn = np.linspace(0, 2 * np.pi, 200)
+
+    def middle(column, row):
+        return 5.3 + size * (column + 0.5), 3.05 - size * (row - 0.5)
+
+    true_x, true_y = middle(7.2 + 5.4 * np.cos(turn), 8.6 + 6.2 * np.sin(turn))
+    ax.plot(true_x, true_y, color=STRONG["blue"], linewidth=2.2)
+    x, y = middle(8.6 + 5.4 * np.cos(turn), 8.2 + 5.7 * np.sin(turn))
+    ax.plot(x, y, color=INK, linewidth=1.4, linestyle="--")
+    x, y = middle(np.array([19.5, 21.5, 21.5, 19.5, 19.5]), np.array([2.5, 2.5, 4.5, 4.5, 2.5]))
+    ax.plot(x, y, color=INK, linewidth=1.4, linestyle="--")
+    thin = {"mutation_scale": 7, "linewidth": 1, "shrinkA": 0, "shrinkB": 0}
+    for angle in np.arange(-1.2, 1.3, 0.3):
+        x, y = middle(8.6 + 5.4 * np.cos(angle), 8.2 + 5.7 * np.sin(angle))
+        near = np.hypot(true_x - x, true_y - y).argmin()
+        arrow(ax, (x, y), (true_x[near], true_y[near]), STRONG["gray"], **thin)
+    x, y = middle(19.5, 3.8)
+    near = np.hypot(true_x - x, true_y - y).argmin()
+    arrow(ax, (x, y), (true_x[near], true_y[near]), COLORS["vermillion"])
+    say(ax, 9.2, 2.1, "a few pixels,\nbut the longest way", COLORS["vermillion"], 9)
+    say(ax, 6.6, 1.65, "truth", STRONG["blue"], 9.5)
+    say(ax, 8.2, 1.05, "answer", INK, 9.5)
+    return figure
+
+
+@schematic
 def level_set():
     """Chapter 05: one row of pixels as a mask, as a signed distance, and as a mask again.
 
@@ -222,6 +321,44 @@ def level_set():
         "only here does the step\nstill teach the distance", (13, 0.5), (14.1, 0.75), fontsize=9, va="center",
         arrowprops={"arrowstyle": "-", "color": INK},
     )  # fmt: skip
+    return figure
+
+
+@schematic
+def two_heads():
+    """Chapter 06: two answers of one network, and the formula that lets them be compared.
+
+    A network looks at an image and answers twice: with a mask, and with a map of the signed distance to the outline.
+    A fixed formula turns the distances back into a mask. On an image with a label each answer is compared with the
+    label. On any image, labelled or not, the two masks are compared with each other, and must agree.
+    """
+    row, column = np.mgrid[:64, :64]
+    angle = np.arctan2(row - 33, column - 30)
+    distance = np.hypot(row - 33, column - 30) - 17 * (1 + 0.16 * np.cos(2 * angle + 0.7) + 0.1 * np.sin(3 * angle))
+    grain = np.random.default_rng(4).standard_normal((64, 64))
+    image = 1 / (1 + np.exp(0.8 * distance)) + 0.25 * grain
+    figure, ax = canvas(10, 3.7)
+    shades = {"cmap": "gray", "zorder": 2}
+    for place, pixels, look, title in (
+        ((0.15, 1.05), image, shades, "an image"),
+        ((4.15, 1.95), distance < 0, shades, "head 1: a mask"),
+        ((4.15, 0.05), distance, {"cmap": "RdBu_r", "vmin": -32, "vmax": 32}, "head 2: distances"),
+        ((7.2, 0.05), distance < 0, shades, "a mask again"),
+    ):
+        x, y = place
+        ax.imshow(pixels, extent=(x, x + 1.45, y, y + 1.45), interpolation="nearest", **look)
+        ax.add_patch(plt.Rectangle(place, 1.45, 1.45, facecolor="none", edgecolor="#777777", zorder=3))
+        say(ax, x + 0.72, y + 1.58, title, size=9.5)
+    ax.set(xlim=(0, 10), ylim=(0, 3.7), aspect="auto")
+    block(ax, 2.1, 1.25, 1.3, 1.05, "network", "blue")
+    arrow(ax, (1.65, 1.78), (2.1, 1.78))
+    arrow(ax, (3.4, 2.0), (4.1, 2.55))
+    arrow(ax, (3.4, 1.55), (4.1, 0.95))
+    arrow(ax, (5.65, 0.75), (7.15, 0.75))
+    say(ax, 6.4, 1.05, "a fixed formula", size=9)
+    say(ax, 6.4, 0.45, "inside is\nwhere it is below 0", "#555555", 8.5)
+    arrow(ax, (5.68, 2.7), (7.9, 1.82), COLORS["vermillion"], arrowstyle="<|-|>")
+    say(ax, 7.1, 2.75, "must agree,\nwith or without a label", COLORS["vermillion"], 10, ha="left", weight="bold")
     return figure
 
 
@@ -287,6 +424,44 @@ def adversarial_loop():
     block(ax, 8.45, 1.2, 1.5, 0.9, "add both\ngradients,\none step", "green", size=9.5)
     say(ax, 2.1, 3.15, "first pass", COLORS["blue"], 9, ha="left", weight="bold")
     say(ax, 4.45, 0.15, "second pass, through the same weights", COLORS["vermillion"], 9, ha="left", weight="bold")
+    return figure
+
+
+@schematic
+def long_record():
+    """Chapter 12: a long record, and one attention a label.
+
+    A record of 437 tokens is a strip of six fields, from sex and age to the tests. Three sentences decide its three
+    diagnoses, and all three stand behind the first 256 tokens, which is all that a shorter model reads. Below the strip
+    each diagnosis has a curve of its own, the weights it gives to the tokens: flat, with one peak under its sentence.
+    """
+    figure, ax = canvas(10, 3.6)
+    left, scale = 0.2, 7.4 / 437
+    at, fields = 0, (
+        ("", 18), ("present illness", 115), ("past history", 95), ("examination", 110), ("tests", 99),
+    )  # fmt: skip
+    for i, (field, size) in enumerate(fields):
+        x = left + at * scale
+        ax.add_patch(
+            plt.Rectangle((x, 2.3), (size - 2) * scale, 0.42, color=PALE[("blue", "gray")[i % 2]], linewidth=0)
+        )
+        say(ax, x + size * scale / 2, 2.9, field, size=9.5)
+        at += size
+    say(ax, left, 2.9, "sex, age", size=9.5, ha="left")
+    arrow(ax, (left, 3.2), (left + 256 * scale, 3.2), COLORS["vermillion"], arrowstyle="<|-|>", shrinkA=0, shrinkB=0)
+    say(ax, left + 128 * scale, 3.42, "all that a model with room for 256 tokens sees", COLORS["vermillion"], 10)
+    say(ax, 7.75, 2.51, "the record, 437 tokens", "#555555", 9.5, ha="left")
+    tokens = np.arange(437)
+    told = (("hypertension", 262, "blue"), ("gallstones", 372, "green"), ("myocardial infarction", 425, "vermillion"))
+    for row, (label, where, color) in enumerate(told):
+        x, floor = left + where * scale, 1.5 - 0.68 * row
+        ax.add_patch(plt.Rectangle((x - 0.07, 2.3), 0.14, 0.42, color=STRONG[color], linewidth=0))
+        height = 0.5 * np.exp(-0.5 * ((tokens - where) / 5) ** 2)
+        ax.fill_between(left + tokens * scale, floor, floor + height, color=STRONG[color], alpha=0.8, linewidth=0)
+        ax.plot([left, left + 437 * scale], [floor, floor], color="#999999", linewidth=0.8)
+        ax.plot([x, x], [floor + 0.5, 2.3], color=STRONG[color], linestyle=":", linewidth=1.2)
+        say(ax, 7.75, floor + 0.15, label, STRONG[color], 10, ha="left", weight="bold")
+    say(ax, left, 1.82, "what each label looks at", "#555555", 9.5, ha="left")
     return figure
 
 

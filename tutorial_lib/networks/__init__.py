@@ -13,11 +13,13 @@ unet.py     :class:`DualUNet`    concatenation, three levels (for a laptop)   11
 ``multitask.py`` has :class:`MultiTaskUNet`, which classifies and segments, with MultiMix's bridge between the tasks.
 ``efficientnet_lite.py`` has :class:`EfficientNetLite`, a classifier with trained weights that detectors stand on.
 ``text_unet.py`` has :class:`TextUNet`, which draws by diffusion, with the words it is told.
+``hugging_face.py`` has :func:`hf_encoder`: a pretrained encoder of the user's own, for texts of any length.
 ``windows.py`` has :func:`sliding_window` and :func:`flip_average`; ``blocks.py`` what the networks are built of.
 """
 
 from .blocks import DualOutput
 from .efficientnet_lite import EfficientNetLite, pretrained_efficientnet_lite
+from .hugging_face import TokenStates, hf_encoder
 from .multitask import MultiTaskOutput, MultiTaskUNet, SaliencyBridge
 from .refinenet import ChainedResidualPooling, MultiResolutionFusion, RefineNet, ResidualConvUnit
 from .skips import MapOutput, UNet, UNet3Plus, UNetPlusPlus, class_guided
@@ -48,6 +50,8 @@ __all__ = [
     "DualVNet",
     "EfficientNetLite",
     "pretrained_efficientnet_lite",
+    "TokenStates",
+    "hf_encoder",
     "flip_average",
     "sliding_window",
 ]

@@ -11,6 +11,7 @@ in the order of :data:`AMINO_ACIDS`.
 :mod:`.design`            :func:`self_consistent_design`: change residues until all agree with their neighbours
 :mod:`.scores`            recovery, perplexity, similarity, letters to numbers
 :mod:`.files`             backbones from PDB and mmCIF files, by the library gemmi
+:mod:`.side_chains`       side-chain torsions and the other tasks that a file of a protein allows
 ========================  ============================================================================================
 
 Taught in chapter 15.
@@ -29,6 +30,7 @@ from .geometry import (
 )
 from .network import InverseFolding, inverse_folding_loss
 from .scores import AMINO_ACIDS, BLOSUM62, decode_sequence, encode_sequence, perplexity, recovery, similarity
+from .side_chains import residue_targets, side_chain_torsions
 
 __all__ = [
     "AMINO_ACIDS",
@@ -49,9 +51,11 @@ __all__ = [
     "radial_basis",
     "read_backbones",
     "recovery",
+    "residue_targets",
     "rotation_vector",
     "secondary_structure",
     "self_consistent_design",
+    "side_chain_torsions",
     "similarity",
     "torsions",
     "update_share",

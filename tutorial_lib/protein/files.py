@@ -17,6 +17,27 @@ from .scores import encode_sequence
 __all__ = ["BackbonePiece", "read_backbones"]
 
 _ATOMS = ("N", "CA", "C", "O")
+#: After N, Cα and Cβ, the atoms outwards whose torsions are χ1, χ2, …
+_OUTWARDS = {
+    "C": ("SG",),
+    "D": ("CG", "OD1"),
+    "E": ("CG", "CD", "OE1"),
+    "F": ("CG", "CD1"),
+    "H": ("CG", "ND1"),
+    "I": ("CG1", "CD1"),
+    "K": ("CG", "CD", "CE", "NZ"),
+    "L": ("CG", "CD1"),
+    "M": ("CG", "SD", "CE"),
+    "N": ("CG", "OD1"),
+    "P": ("CG", "CD"),
+    "Q": ("CG", "CD", "OE1"),
+    "R": ("CG", "CD", "NE", "CZ"),
+    "S": ("OG",),
+    "T": ("OG1",),
+    "V": ("CG1",),
+    "W": ("CG", "CD1"),
+    "Y": ("CG", "CD1"),
+}
 
 
 class BackbonePiece(NamedTuple):
@@ -29,6 +50,9 @@ class BackbonePiece(NamedTuple):
         positions: (L,) int64, counted through over the pieces of a chain, 1,000 further after each break, so that
             :func:`neighbour_features` takes no piece for the next one's neighbour along the chain.
         left_out: of its whole chain, the residues that were left out or changed, each with the reason.
+        paths: (L, 7, 3) float32, ångström: N, Cα, Cβ and up to four atoms further out, of which
+            :func:`side_chain_torsions` are made; nan where the type has none or the file lacks one.
+        b_factor: (L,) float32, of Cα, Å².
     """
 
     chain: str
@@ -36,6 +60,8 @@ class BackbonePiece(NamedTuple):
     sequence: Tensor
     positions: Tensor
     left_out: tuple[str, ...]
+    paths: Tensor
+    b_factor: Tensor
 
 
 def read_backbones(
@@ -90,45 +116,56 @@ def read_backbones(
     return pieces
 
 
+class _Residue(NamedTuple):
+    letter: str
+    backbone: list[list[float]]
+    path: list[list[float]]
+    b_factor: float
+
+
 def _pieces(chain: Any, gemmi: Any, longest_bond: float) -> Iterable[BackbonePiece]:
-    found: list[list[tuple[str, list[list[float]]]]] = [[]]
+    found: list[list[_Residue]] = [[]]
     notes: list[str] = []
+    atoms = _best(chain)
     for residue in chain.first_conformer():
         info = gemmi.find_tabulated_residue(residue.name)
         if not info.is_amino_acid():
             continue  # water, ligands
         letter, where = info.one_letter_code.upper(), f"{residue.name} {residue.seqid}"
-        places = {name: _best(chain, residue, name) for name in _ATOMS}
-        missing = [name for name, at in places.items() if at is None]
+        here = atoms[str(residue.seqid), residue.name]
+        missing = [name for name in _ATOMS if name not in here]
         if residue.name == "MSE":
             notes.append(f"{where}: read as MET")
         if missing or (not info.is_standard() and residue.name != "MSE") or letter not in "ACDEFGHIKLMNPQRSTVWY":
             notes.append(f"{where}: lacks {', '.join(missing)}" if missing else f"{where}: none of the twenty types")
             found.append([])
             continue
-        coords = [at for at in places.values() if at is not None]
-        if found[-1] and torch.dist(torch.tensor(found[-1][-1][1][2]), torch.tensor(coords[0])) > longest_bond:
+        if residue.name == "MSE" and "SE" in here:
+            here["SD"] = here["SE"]
+        coords = [here[name].pos.tolist() for name in _ATOMS]
+        if found[-1] and torch.dist(torch.tensor(found[-1][-1].backbone[2]), torch.tensor(coords[0])) > longest_bond:
             found.append([])
-        found[-1].append((letter, coords))
+        names = ("N", "CA", "CB", *_OUTWARDS.get(letter, ()))
+        path = [here[name].pos.tolist() if name in here else [torch.nan] * 3 for name in names]
+        path += [[torch.nan] * 3] * (7 - len(path))
+        found[-1].append(_Residue(letter, coords, path, here["CA"].b_iso))
     start = 0
     for piece in found:
         if piece:
-            letters = "".join(letter for letter, _ in piece)
-            backbone = torch.tensor([coords for _, coords in piece], dtype=torch.float32)
+            letters, *numbers = zip(*piece)
+            backbone, paths, b_factor = (torch.tensor(part, dtype=torch.float32) for part in numbers)
             positions = torch.arange(start, start + len(piece))
-            yield BackbonePiece(chain.name, backbone, encode_sequence(letters), positions, tuple(notes))
+            sequence = encode_sequence("".join(letters))
+            yield BackbonePiece(chain.name, backbone, sequence, positions, tuple(notes), paths, b_factor)
             start += len(piece) + 1000
 
 
-def _best(chain: Any, residue: Any, name: str) -> list[float] | None:
-    """Where an atom is: of its alternative places, that of the largest occupancy."""
-    places = [
-        atom
-        for group in chain
-        if group.seqid == residue.seqid and group.name == residue.name
-        for atom in group
-        if atom.name == name and atom.element.name != "X"
-    ]
-    if not places:
-        return None
-    return max(places, key=lambda atom: atom.occ).pos.tolist()
+def _best(chain: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    """The atoms of every residue by name: of alternative places, that of the largest occupancy."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for residue in chain:
+        here = found.setdefault((str(residue.seqid), residue.name), {})
+        for atom in residue:
+            if atom.element.name != "X" and (atom.name not in here or atom.occ > here[atom.name].occ):
+                here[atom.name] = atom
+    return found

@@ -128,16 +128,17 @@ def torsions(backbone: Tensor, *, longest_bond: float = 2.0) -> Tensor:
     if atoms.shape[-3] > 1:
         joined = (n[..., 1:, :] - c[..., :-1, :]).norm(dim=-1) <= longest_bond  # (..., L-1)
         found = (
-            _dihedral(c[..., :-1, :], n[..., 1:, :], ca[..., 1:, :], c[..., 1:, :]),
-            _dihedral(n[..., :-1, :], ca[..., :-1, :], c[..., :-1, :], n[..., 1:, :]),
-            _dihedral(ca[..., :-1, :], c[..., :-1, :], n[..., 1:, :], ca[..., 1:, :]),
+            dihedral(c[..., :-1, :], n[..., 1:, :], ca[..., 1:, :], c[..., 1:, :]),
+            dihedral(n[..., :-1, :], ca[..., :-1, :], c[..., :-1, :], n[..., 1:, :]),
+            dihedral(ca[..., :-1, :], c[..., :-1, :], n[..., 1:, :], ca[..., 1:, :]),
         )
         phi, psi, omega = (angle.masked_fill(~joined, math.nan) for angle in found)
         angles[..., 1:, 0], angles[..., :-1, 1], angles[..., :-1, 2] = phi, psi, omega
     return angles
 
 
-def _dihedral(first: Tensor, second: Tensor, third: Tensor, fourth: Tensor) -> Tensor:
+def dihedral(first: Tensor, second: Tensor, third: Tensor, fourth: Tensor) -> Tensor:
+    """The torsion of four atoms, (..., 3) each; nan where one is."""
     b1, b2, b3 = second - first, third - second, fourth - third
     normal = torch.linalg.cross(b2, b3)
     up = b2.norm(dim=-1) * (b1 * normal).sum(-1)

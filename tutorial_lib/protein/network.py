@@ -228,7 +228,8 @@ def inverse_folding_loss(
     Args:
         outputs: what :class:`InverseFolding` gives.
         targets: by the same names: (n,) int64 classes, −1 where unknown; or (n,) numbers or radians, nan where unknown.
-            A name that is missing here is not trained.
+            Radians may be (n, a), several right answers of which the nearest counts: the ring of a phenylalanine,
+            turned half round, is the same ring. A name that is missing here is not trained.
         weights: by name; a missing one is 1.
 
     Returns:
@@ -258,7 +259,8 @@ def inverse_folding_loss(
 
 
 def _loss(output: Tensor, target: Tensor, name: str) -> Tensor:
-    target = check.tensor(target, f"targets[{name!r}]", "(n,)")
+    several = isinstance(target, Tensor) and target.ndim == 2 and output.shape[1] == 2
+    target = check.tensor(target, f"targets[{name!r}]", "(n, a)" if several else "(n,)")
     if len(target) != len(output):
         raise ValueError(f"targets[{name!r}] must be one a residue, {len(output)}, got {len(target)}")
     if not target.is_floating_point():
@@ -272,7 +274,13 @@ def _loss(output: Tensor, target: Tensor, name: str) -> Tensor:
             loss = (check.wide(output)[:, 0] - target).abs()
         elif output.shape[1] == 2:
             sine, cosine = check.wide(output).unbind(-1)
-            loss = 1 - torch.cos(torch.atan2(sine, cosine) - target)
+            found = torch.atan2(sine, cosine)
+            if several:
+                apart = (1 - torch.cos(found[:, None] - target)).masked_fill(~known, torch.inf)
+                known = known.any(1)
+                loss = apart.amin(1).masked_fill(~known, 0.0) if apart.shape[1] else torch.zeros_like(found)
+            else:
+                loss = 1 - torch.cos(found - target)
         else:
             raise ValueError(f"targets[{name!r}] must be classes, {output.shape[1]} of them, got {target.dtype}")
     return check.reduced(loss, "mean", known)
