@@ -268,7 +268,7 @@ def test_frames_are_drawn_once_by_the_cells_they_need(tmp_path):
     chapter, cache = small(tmp_path, *cells), tmp_path / "frames"
     (explorer,) = explorers.missing(chapter, cache)
     assert len(explorer.cells) == 2 and explorers.explorer_html(explorer, cache, "_static/frames") is None
-    explorers.draw_frames(explorer, cache)
+    explorers.draw_frames([explorer], cache)
     assert list(explorers.missing(chapter, cache)) == []
     shown = explorers.explorer_html(explorer, cache, "_static/frames")
     assert '<input type="range" min="0" max="4" step="1" value="2">' in shown and "<select>" in shown
@@ -280,7 +280,7 @@ def test_frames_are_drawn_once_by_the_cells_they_need(tmp_path):
     # Another text of the same cell: the old frames go.
     cells[2]["source"] = cells[2]["source"].replace("3", "4")
     (explorer,) = explorers.missing(small(tmp_path, *cells), cache)
-    explorers.draw_frames(explorer, cache)
+    explorers.draw_frames([explorer], cache)
     assert [path.name for path in cache.iterdir()] == [explorer.name]
 
 
@@ -288,7 +288,7 @@ def test_a_cell_that_fails_is_told(tmp_path):
     chapter = small(tmp_path, new_markdown_cell(TITLE), new_code_cell("1 / 0\nexplore(2)"))
     (explorer,) = explorers.find_explorers(chapter)
     with pytest.raises(CourseError, match=r"(?s)the frames of 01_small could not be drawn:.*ZeroDivisionError"):
-        explorers.draw_frames(explorer, tmp_path / "frames")
+        explorers.draw_frames([explorer], tmp_path / "frames")
 
 
 def test_without_sphinx_one_line_says_what_to_install(capsys, monkeypatch):

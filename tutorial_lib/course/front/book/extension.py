@@ -1,5 +1,6 @@
-"""The Sphinx extension of the book: formulas as MathML, a mark on what is deeper, a page's language, a policy that keeps
-the page to itself."""
+"""The Sphinx extension of the book: formulas as MathML, a mark on what is deeper, a page's language, and a policy that
+keeps the page to itself.
+"""
 
 import re
 
