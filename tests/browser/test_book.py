@@ -22,6 +22,8 @@ pytestmark = pytest.mark.alone
 CHAPTERS = ("04_metrics", "09_roi_align")
 PAGES = ("index", *CHAPTERS, "holds_up", "api/roi", "zh/index", "zh/04", "zh/09", "zh/glossary", "search")
 WIDTHS = (360, 768, 1280)
+#: Whether all pages of a whole book are looked at; that takes minutes, and is no part of `make test`.
+WHOLE = "TUTORIAL_BOOK" in os.environ
 
 #: A stand-in for frames that a maintainer has drawn: three pictures of one slider.
 FRAMES = {
@@ -102,13 +104,23 @@ def test_no_page_is_wider_than_the_window_or_asks_another_host(site, new_page, w
         broken = page.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
         assert broken == [], name
         assert page.evaluate("[...document.images].every(image => image.alt.length > 3)"), name
-        if width == WIDTHS[-1]:
-            # Words have a contrast of 4.5 or more to their ground (WCAG AA).
+        if WHOLE and width == WIDTHS[-1]:
             assert page.evaluate(CONTRAST) == [], f"{name}, {theme}"
         if folder := os.environ.get("TUTORIAL_SCREENSHOTS"):
             page.screenshot(path=Path(folder) / f"book-{name.replace('/', '-')}-{width}-{theme}.png")
     page.close()
     assert faults == []
+
+
+def test_words_are_readable_on_their_ground(site, new_page):
+    """Contrast of 4.5 or more (WCAG AA) for text, in both themes."""
+    base, _ = site
+    for theme in ("light", "dark"):
+        page, _ = watched(new_page, base, 1280, theme)
+        for name in ("index", CHAPTERS[1], "holds_up", "api/roi"):
+            page.goto(f"{base}{name}.html")
+            assert page.evaluate(CONTRAST) == [], f"{name}, {theme}"
+        page.close()
 
 
 #: Text whose contrast to the nearest painted ground is too low, as "words: ratio".
@@ -125,7 +137,7 @@ CONTRAST = """() => {
     return parse(getComputedStyle(document.body).backgroundColor);
   };
   const found = new Set();
-  for (const node of document.querySelectorAll('article *, .sidebar-drawer *, .toc-drawer *, footer *')) {
+  for (const node of document.querySelectorAll('article *, .sidebar-drawer a')) {
     const own = [...node.childNodes].some(child => child.nodeType == 3 && child.data.trim());
     const style = getComputedStyle(node);
     if (!own || !node.getClientRects().length || style.visibility == 'hidden' || style.opacity < 1) continue;
@@ -152,6 +164,7 @@ class Links(HTMLParser):
         self.to += [value for key in ("href", "src") if (value := attributes.get(key))]
 
 
+@pytest.mark.skipif(not WHOLE, reason="reads some hundred pages: name a built book in TUTORIAL_BOOK")
 def test_no_link_leads_nowhere(site):
     """Neither to a page or file that is not there, nor to a place in a page that is not there."""
     _, html = site
@@ -178,6 +191,7 @@ USABLE = """() => [...document.querySelectorAll(
   && !one.matches('label.overlay, [type=hidden]'))"""
 
 
+@pytest.mark.skipif(not WHOLE, reason="presses a key for each link of five pages: name a built book in TUTORIAL_BOOK")
 @pytest.mark.parametrize(
     ("name", "width"), [("index", 1280), (CHAPTERS[0], 1280), (CHAPTERS[1], 360), ("api/roi", 768), ("search", 1280)]
 )
