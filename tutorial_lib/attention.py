@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _arguments as check
-from ._kernels.linear_attention import attend
+from ._kernels.linear_attention import attend, favor, log_features
 
 __all__ = [
     "LabelAttention",
@@ -150,7 +150,7 @@ def performer_attention(
     ``torch.cat([w, -w])``.
 
     No constant is added to the features, and none overflows or vanishes: each feature is divided by its largest value
-    over the keys, which is handed to the queries, so that every normaliser is at least 1. (Popular code subtracts one
+    over the keys, which is handed to the queries. (Popular code subtracts one
     maximum for all keys and leaves the norm out of it. There one key ten times as long as the others makes every
     output the plain mean of the values.)
 
@@ -182,9 +182,9 @@ def performer_attention(
     q, projection = _projected(query, "query", projection)
     k, _ = _projected(key, "key", projection)
     with check.no_autocast(query.device):
-        # A query's own norm is a factor of its whole row: it cancels.
-        log_q, log_k = _scaled(q) @ projection.mT, _scaled(k) @ projection.mT - _half_square(k)
-        return attend(log_q, log_k, value, mask, bool(causal)).to(dtype)
+        if not causal:
+            return favor(q, k, value, projection, mask).to(dtype)
+        return attend(*log_features(q, k, projection), value, mask, True).to(dtype)
 
 
 def linear_attention(

@@ -1,4 +1,4 @@
-"""UNet 3+'s hybrid loss: a pixel's, a patch's and a whole map's view of one mask, added up. It is chapter 08's."""
+"""UNet 3+'s hybrid loss: a pixel's, a patch's and a whole map's view of one mask, added up. Taught in chapter 08."""
 
 from typing import NamedTuple
 

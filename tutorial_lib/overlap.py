@@ -178,7 +178,7 @@ def tversky_loss(
     false positives here, as in Salehi's paper and MONAI; in the focal paper it weighs the misses. There the power is
     :math:`1/\gamma` with :math:`\gamma` from 1 to 3 (best 4/3), as here; many copies take it as the power itself.
     With :math:`\gamma > 1` the slope grows without bound as the overlap becomes perfect; below a loss of 1e-6 it is
-    held at its value there. Chapter 08 (UNet 3+) will compare it.
+    held at its value there. No chapter tests it.
 
     Args:
         probability: (B, C, *spatial) in [0, 1].

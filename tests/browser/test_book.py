@@ -10,7 +10,9 @@ import os
 import subprocess
 import sys
 import threading
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from conftest import ROOT
@@ -20,6 +22,8 @@ pytestmark = pytest.mark.alone
 CHAPTERS = ("04_metrics", "09_roi_align")
 PAGES = ("index", *CHAPTERS, "holds_up", "api/roi", "zh/index", "zh/04", "zh/09", "zh/glossary", "search")
 WIDTHS = (360, 768, 1280)
+#: Whether all pages of a whole book are looked at; that takes minutes, and is no part of `make test`.
+WHOLE = "TUTORIAL_BOOK" in os.environ
 
 #: A stand-in for frames that a maintainer has drawn: three pictures of one slider.
 FRAMES = {
@@ -100,6 +104,8 @@ def test_no_page_is_wider_than_the_window_or_asks_another_host(site, new_page, w
         broken = page.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
         assert broken == [], name
         assert page.evaluate("[...document.images].every(image => image.alt.length > 3)"), name
+        if WHOLE and width == WIDTHS[-1]:
+            assert page.evaluate(CONTRAST) == [], f"{name}, {theme}"
         if folder := os.environ.get("TUTORIAL_SCREENSHOTS"):
             page.screenshot(path=Path(folder) / f"book-{name.replace('/', '-')}-{width}-{theme}.png")
     page.close()
@@ -142,6 +148,100 @@ CONTRAST = """() => {
   }
   return [...found].slice(0, 8);
 }"""
+
+
+class Links(HTMLParser):
+    """What a page leads to, and the places in it that can be led to."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.to, self.places = [], set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.places |= {attributes.get("id"), attributes.get("name") if tag == "a" else None}
+        self.to += [value for key in ("href", "src") if (value := attributes.get(key))]
+
+
+@pytest.mark.skipif(not WHOLE, reason="reads some hundred pages: name a built book in TUTORIAL_BOOK")
+def test_no_link_leads_nowhere(site):
+    """Neither to a page or file that is not there, nor to a place in a page that is not there."""
+    _, html = site
+    pages = {path: Links(path) for path in html.rglob("*.html")}
+    broken = []
+    for path, page in pages.items():
+        for link in page.to:
+            address = urlsplit(link)
+            # Symbols of the theme's own drawing (#svg-…) are no places to go to.
+            if address.scheme or address.netloc or link in ("#", "#top") or link.startswith("#svg-"):
+                continue
+            target = (path.parent / unquote(address.path)).resolve() if address.path else path
+            there = target.is_file() or (target / "index.html").is_file()
+            place = unquote(address.fragment)
+            if not there or (place and target in pages and place not in pages[target].places):
+                broken.append(f"{path.relative_to(html)}: {link}")
+    assert broken == []
+
+
+#: What a mouse can use, as far as it is shown.
+USABLE = """() => [...document.querySelectorAll(
+  'a[href], button, input, select, summary, label[for], [onclick]'
+)].filter(one => one.checkVisibility({ visibilityProperty: true }) && one.getClientRects().length
+  && !one.matches('label.overlay, [type=hidden]'))"""
+
+
+@pytest.mark.skipif(not WHOLE, reason="presses a key for each link of five pages: name a built book in TUTORIAL_BOOK")
+@pytest.mark.parametrize(
+    ("name", "width"), [("index", 1280), (CHAPTERS[0], 1280), (CHAPTERS[1], 360), ("api/roi", 768), ("search", 1280)]
+)
+def test_the_keyboard_reaches_everything(site, new_page, name, width):
+    base, _ = site
+    page, faults = watched(new_page, base, width, "light")
+    page.goto(f"{base}{name}.html")
+    page.evaluate(f"window.usable = ({USABLE})(); window.reached = new Set()")
+    page.evaluate("addEventListener('focusin', event => reached.add(event.target))")
+    for _ in range(page.evaluate("usable.length") + 80):  # what scrolls is reached too
+        page.keyboard.press("Tab")
+    missed = "usable.filter(one => !reached.has(one)).map(one => one.outerHTML.slice(0, 120))"
+    assert page.evaluate(missed) == []
+    page.close()
+    assert faults == []
+
+
+def test_what_is_deeper_is_marked_and_can_be_hidden(site, new_page):
+    base, _ = site
+    page, faults = watched(new_page, base, 1400, "light")
+    page.goto(f"{base}{CHAPTERS[1]}.html")
+    assert "words" in page.locator("p.reading").inner_text()
+    sections, button = page.locator("section.deeper"), page.locator("button.hide-deeper")
+    inside, heading = sections.first.locator("p").first, sections.first.locator("h2")
+    assert "deeper" in heading.inner_text() and "(deeper)" not in heading.inner_text()
+    assert page.locator(".toc-tree .deeper-mark").count() == sections.count() > 1
+    assert inside.is_visible() and button.get_attribute("aria-pressed") == "false"
+    button.focus()
+    page.keyboard.press("Enter")
+    assert button.get_attribute("aria-pressed") == "true" and not inside.is_visible() and heading.is_visible()
+    # On another page, too; there each section can be opened by itself, and a link into it opens it.
+    page.goto(f"{base}{CHAPTERS[0]}.html")
+    assert not page.locator("section.deeper p").first.is_visible()
+    page.locator("button.show-deeper").first.focus()
+    page.keyboard.press("Space")
+    assert page.locator("section.deeper p").first.is_visible()
+    place = page.locator("section.deeper").last.get_attribute("id")
+    page.goto(f"{base}{CHAPTERS[0]}.html#{place}")
+    assert page.locator("section.deeper").last.locator("p").first.is_visible()
+    # On paper nothing is missing.
+    page.goto(f"{base}{CHAPTERS[1]}.html")
+    assert not inside.is_visible()
+    page.emulate_media(media="print")
+    assert inside.is_visible() and not button.is_visible()
+    page.emulate_media(media="screen")
+    button.focus()
+    page.keyboard.press("Space")
+    assert inside.is_visible()
+    page.close()
+    assert faults == []
 
 
 @pytest.mark.parametrize(("words", "page_name"), [("RoI Align", "09_roi_align"), ("混淆矩阵", "zh/04")])

@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 from test_public_names import NAMES
 
+from tutorial_lib.course import markup
 from tutorial_lib.course.catalogue import CourseError, chapter_files, read_chapter
 from tutorial_lib.course.cli import main
 from tutorial_lib.course.front import book
@@ -69,6 +70,18 @@ def test_the_badge_becomes_a_row_of_links_and_no_picture(tmp_path):
     assert "[Open in Colab](https://colab.research.google.com/github/a/b/blob/main/notebooks/01_small.ipynb)" in text
     assert "https://mybinder.org/v2/gh/a/b/main?urlpath=lab/tree/notebooks/01_small.ipynb" in text
     assert "{download}`download the notebook <notebooks/01_small.ipynb>`" in text and "[中文](zh/01.md)" in text
+
+
+def test_a_chapter_says_how_much_a_first_reading_is(tmp_path):
+    cells = [new_markdown_cell(TITLE), new_code_cell("1"), new_markdown_cell("## 1. A *(deeper)*\n\nthree more words")]
+    text = chapters.chapter_page(small(tmp_path, *cells), []).text
+    assert re.search(r"Core path: \d+ words, 1 code cell; what is marked", text) and 'class="hide-deeper"' in text
+    whole = chapters.chapter_page(small(tmp_path, *cells[:2]), []).text
+    assert "Core path: " in whole and "hide-deeper" not in whole
+
+
+def test_a_formula_with_an_arg_max_is_drawn():
+    assert markup.mathml(r"\arg\max_x f").startswith("<math")
 
 
 def test_links_between_chapters_lead_to_pages_and_others_to_nothing(tmp_path):
@@ -268,7 +281,7 @@ def test_frames_are_drawn_once_by_the_cells_they_need(tmp_path):
     chapter, cache = small(tmp_path, *cells), tmp_path / "frames"
     (explorer,) = explorers.missing(chapter, cache)
     assert len(explorer.cells) == 2 and explorers.explorer_html(explorer, cache, "_static/frames") is None
-    explorers.draw_frames(explorer, cache)
+    explorers.draw_frames([explorer], cache)
     assert list(explorers.missing(chapter, cache)) == []
     shown = explorers.explorer_html(explorer, cache, "_static/frames")
     assert '<input type="range" min="0" max="4" step="1" value="2">' in shown and "<select>" in shown
@@ -280,7 +293,7 @@ def test_frames_are_drawn_once_by_the_cells_they_need(tmp_path):
     # Another text of the same cell: the old frames go.
     cells[2]["source"] = cells[2]["source"].replace("3", "4")
     (explorer,) = explorers.missing(small(tmp_path, *cells), cache)
-    explorers.draw_frames(explorer, cache)
+    explorers.draw_frames([explorer], cache)
     assert [path.name for path in cache.iterdir()] == [explorer.name]
 
 
@@ -288,7 +301,7 @@ def test_a_cell_that_fails_is_told(tmp_path):
     chapter = small(tmp_path, new_markdown_cell(TITLE), new_code_cell("1 / 0\nexplore(2)"))
     (explorer,) = explorers.find_explorers(chapter)
     with pytest.raises(CourseError, match=r"(?s)the frames of 01_small could not be drawn:.*ZeroDivisionError"):
-        explorers.draw_frames(explorer, tmp_path / "frames")
+        explorers.draw_frames([explorer], tmp_path / "frames")
 
 
 def test_without_sphinx_one_line_says_what_to_install(capsys, monkeypatch):

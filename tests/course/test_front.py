@@ -10,12 +10,11 @@ import re
 
 import nbformat
 import pytest
-import torch
 import yaml
 from conftest import ROOT
 from nbformat.v4 import new_markdown_cell
 from PIL import Image
-from torch import nn
+from readme_examples import SCOPES, examples, run
 
 from tutorial_lib.course import keys
 from tutorial_lib.course.catalogue import CourseError, chapter_files, read_chapter
@@ -157,82 +156,13 @@ def test_every_chapter_has_its_papers_in_the_citation_file():
 # --- the README's examples ---
 
 
-class Net(nn.Module):
-    """Stands in for the reader's own classifier."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer1, self.layer2, self.head = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
-
-    def forward(self, inputs):
-        return self.head(torch.relu(self.layer2(torch.relu(self.layer1(inputs)))))
-
-
-class TextNet(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.embedding, self.head = nn.Embedding(20, 8), nn.Linear(8, 2)
-
-    def forward(self, tokens):
-        return self.head(self.embedding(tokens).mean(1))
-
-
-def _mixup():
-    return {
-        "inputs": torch.rand(4, 6),
-        "targets": torch.eye(3)[[0, 1, 2, 0]],
-        "model": Net(),
-        "loss_fn": nn.functional.binary_cross_entropy_with_logits,
-    }
-
-
-def _masks():
-    mask = torch.zeros(4, 6, 6, dtype=torch.bool)
-    mask[1:3, 2:5, 2:5] = True
-    return {"pred": mask.long(), "target": mask.roll(1, 2).long(), "mask": mask}
-
-
-def _losses():
-    return {
-        "cosines": torch.rand(4, 3) * 2 - 1,
-        "target": torch.tensor([0, 1, 2, 0]),
-        "counts": [100, 10, 2],
-        "epoch": 170,
-        "features": torch.rand(1, 2, 16, 16),
-        "boxes": torch.tensor([[0.0, 16, 16, 128, 128]]),
-    }
-
-
-def _text():
-    tokens, target = torch.randint(20, (4, 5)), torch.tensor([0, 1, 0, 1])
-    return {"model": TextNet(), "criterion": nn.CrossEntropyLoss(), "tokens": tokens, "target": target}
-
-
-def _detector():
-    truth = {"boxes": torch.tensor([[8.0, 8, 40, 40]]), "labels": torch.tensor([1])}
-    none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
-    return {
-        "backbone": nn.Conv2d(3, 64, 8, stride=8),
-        "images": [torch.rand(3, 64, 96), torch.rand(3, 50, 40)],
-        "truths": [truth, none],
-    }
-
-
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
-
-
-@pytest.mark.parametrize("number, names", list(enumerate([_mixup, _masks, _losses, _text, _detector])))
-def test_the_examples_run(number, names, one_thread):
-    torch.manual_seed(0)
-    scope = names()
-    exec(EXAMPLES[number], scope)
-    for name in ("loss", "pooled", "sdf", "soft"):
-        if name in scope:
-            assert torch.as_tensor(scope[name]).isfinite().all()
+@pytest.mark.parametrize("number", range(len(SCOPES)))
+def test_the_examples_run(number, one_thread):
+    run(number)
 
 
 def test_every_example_is_run():
-    assert len(EXAMPLES) == 5
+    assert len(examples()) == len(SCOPES) == 5
 
 
 # --- a run that may be quoted, and runs that may not ---

@@ -1,8 +1,12 @@
 """Merging pairs of symbols, again and again: :func:`merged_pairs` equals :func:`plain_merged_pairs`.
 
 A merge changes only the words that hold its pair, and in them only the pairs beside it. So counts are kept, not made
-again; an index says which words may hold a pair; and a heap has the best pair on top. An entry of the heap that is out
-of date is thrown away when it comes to the top.
+again: what a merge changes is added up for each neighbour, and then booked once. An index says which words may hold a
+pair; and a heap has the best pair on top. Only a pair with the new symbol can win by a merge; all others lose, so that
+their old entries stand too high in the heap, which does no harm: one that is out of date when it comes to the top is
+put back at its right place. (A word piece's score can also rise when its neighbours go: there all are entered anew.)
+
+A symbol is one character here, whichever, and a word is a string of them, so that Python itself looks for a pair.
 
 References:
     Sennrich, Haddow and Birch, Neural machine translation of rare words with subword units, ACL 2016.
@@ -12,6 +16,7 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import add
 
 Pair = tuple[str, str]
 
@@ -79,106 +84,118 @@ def merged_pairs(
     prefix: str | None = None,
 ) -> list[tuple[Pair, float]]:
     """The merges in order; arguments as of :func:`plain_merged_pairs`."""
-    names: list[str] = []
-    numbers: dict[str, int] = {}
-    turned: list[tuple[int, ...]] = []  # sorts the other way round than the strings: the greatest is then the smallest
+    names: dict[str, str] = {}  # sign -> the symbol that it stands for
+    signs: dict[str, str] = {}
+    turned: dict[str, tuple[int, ...]] = {}  # sorts the other way round than the strings: the greatest is the smallest
 
-    def number(name: str) -> int:
-        if name not in numbers:
-            numbers[name] = len(names)
-            names.append(name)
-            turned.append((*(-ord(character) for character in name), 1))
-        return numbers[name]
+    def sign(name: str) -> str:
+        if name not in signs:
+            signs[name] = new = chr(len(signs))
+            names[new] = name
+            turned[new] = (*(-ord(character) for character in name), 1)
+        return signs[name]
 
-    splits = [[number(symbol) for symbol in word] for word in words]
-    pairs: dict[tuple[int, int], int] = defaultdict(int)
-    where: dict[tuple[int, int], set[int]] = defaultdict(set)  # words that hold the pair, or did
-    single: dict[int, int] = defaultdict(int)
-    beside: dict[int, set[tuple[int, int]]] = defaultdict(set)  # the pairs of a symbol, for word pieces
+    splits = ["".join(map(sign, word)) for word in words]
+    table: dict[str, list] = {}  # pair -> [its count, the merge that last changed it, words that hold it, or did]
+    single: dict[str, int] = defaultdict(int)
+    beside: dict[str, set[str]] = defaultdict(set)  # the pairs of a symbol; both for word pieces
     for j, (split, count) in enumerate(zip(splits, counts)):
-        for symbol in split:
-            single[symbol] += count
-        for pair in pairwise(split):
-            pairs[pair] += count
-            where[pair].add(j)
-
-    def score(pair: tuple[int, int]) -> float:
-        count = pairs[pair]
-        return count if prefix is None else count / (single[pair[0]] * single[pair[1]])
+        for pair in map(add, split, split[1:]):
+            if pair in table:
+                record = table[pair]
+                record[0] += count
+                record[2].append(j)
+            else:
+                table[pair] = [count, 0, [j]]
+        if prefix is not None:
+            for symbol in split:
+                single[symbol] += count
 
     # Entries of the heap: minus the score, what breaks ties, the pair, and the merge that last changed it. Where the
     # first pair wins, its place (word, character) is looked up only when it comes to the top: () until then.
-    changed: dict[tuple[int, int], int] = dict.fromkeys(pairs, 0)
-
-    def entry(pair: tuple[int, int], step: int) -> tuple:
+    def entry(pair: str) -> tuple:
         tie = (turned[pair[0]], turned[pair[1]]) if ties == "greatest" else ()
-        return -score(pair), tie, pair, step
+        count, step, _ = table[pair]
+        return -(count if prefix is None else count / (single[pair[0]] * single[pair[1]])), tie, pair, step
 
     if prefix is not None:
-        for pair in pairs:
+        for pair in table:
             beside[pair[0]].add(pair)
             beside[pair[1]].add(pair)
-    heap = [entry(pair, 0) for pair, count in pairs.items() if count >= min_count]
+    heap = [entry(pair) for pair, (count, _, _) in table.items() if count >= min_count]
     heapq.heapify(heap)
     made: list[tuple[Pair, float]] = []
     while heap and len(made) < merges:
         minus, tie, best, step = heapq.heappop(heap)
-        if changed[best] != step:
+        record = table[best]
+        if record[1] != step:
+            if prefix is None and record[0] >= min_count:
+                heapq.heappush(heap, entry(best))
             continue
         if ties == "first" and not tie:
-            heapq.heappush(heap, (minus, _place(best, sorted(where[best]), splits, names), best, step))
+            heapq.heappush(heap, (minus, _place(best, sorted(record[2]), splits, names), best, step))
             continue
         a, b = best
         made.append(((names[a], names[b]), -minus))
-        new = number(names[a] + names[b][len(prefix or "") :])
-        step = len(made)
-        touched = {best}
-        for j in where.pop(best):
+        new = sign(names[a] + names[b][len(prefix or "") :])
+        step, merged = len(made), 0
+        left: dict[str, list] = {}  # the symbol that stood before the pair -> a record of it with the new symbol
+        right: dict[str, list] = {}
+        for j in record[2]:
             split, count = splits[j], counts[j]
-            i, last = 0, len(split) - 1
-            while i < last:
-                if split[i] != a or split[i + 1] != b:
-                    i += 1
-                    continue
-                split[i : i + 2] = [new]
-                last -= 1
-                pairs[best] -= count
-                if prefix is not None:
-                    single[a] -= count
-                    single[b] -= count
-                    single[new] += count
+            i = split.find(best)
+            while i >= 0:
+                split = split[:i] + new + split[i + 2 :]
+                merged += count
                 if i:
-                    old, pair = (split[i - 1], a), (split[i - 1], new)
-                    pairs[old] -= count
-                    pairs[pair] += count
-                    where[pair].add(j)
-                    touched.add(old)
-                    touched.add(pair)
-                if i < last:
-                    old, pair = (b, split[i + 1]), (new, split[i + 1])
-                    pairs[old] -= count
-                    pairs[pair] += count
-                    where[pair].add(j)
-                    touched.add(old)
-                    touched.add(pair)
-                i += 1
+                    x = split[i - 1]
+                    if x in left:
+                        left[x][0] += count
+                        left[x][2].append(j)
+                    else:
+                        left[x] = [count, step, [j]]
+                if i + 1 < len(split):
+                    x = split[i + 1]
+                    if x in right:
+                        right[x][0] += count
+                        right[x][2].append(j)
+                    else:
+                        right[x] = [count, step, [j]]
+                i = split.find(best, i + 1)
+            splits[j] = split
+        record[:] = record[0] - merged, step, []
+        fewer = [b + x for x in right] + [x + a for x in left]
+        more = [new + x for x in right] + [x + new for x in left]
+        # The right ones first: of "abab" the first merge makes the pair (new, a), which the second takes away.
+        for part, old, now in zip([*right.values(), *left.values()], fewer, more):
+            record = table[old]
+            record[0] -= part[0]
+            record[1] = step
+            record = table.setdefault(now, part)
+            if record is not part:
+                record[0] += part[0]
+                record[1] = step
+                record[2] += part[2]
         if prefix is not None:  # the counts of three symbols are others, and with them the scores of all their pairs
-            for pair in touched:
+            single[a] -= merged
+            single[b] -= merged
+            single[new] += merged
+            for pair in (best, *fewer, *more):
                 beside[pair[0]].add(pair)
                 beside[pair[1]].add(pair)
-            touched |= beside[a] | beside[b] | beside[new]
-        for pair in touched:
-            changed[pair] = step
-            if pairs[pair] >= min_count:
-                heapq.heappush(heap, entry(pair, step))
+            more = [*(beside[a] | beside[b] | beside[new])]
+        for pair in more:
+            record = table[pair]
+            record[1] = step
+            if record[0] >= min_count:
+                heapq.heappush(heap, entry(pair))
     return made
 
 
-def _place(pair: tuple[int, int], words: list[int], splits: list[list[int]], names: list[str]) -> tuple[int, int]:
-    """The first word that holds the pair, and how many symbols stand before it there."""
+def _place(pair: str, words: list[int], splits: list[str], names: dict[str, str]) -> tuple[int, int]:
+    """The first word that holds the pair, and how many characters stand before it there."""
     for j in words:
-        split = splits[j]
-        for i in range(len(split) - 1):
-            if split[i] == pair[0] and split[i + 1] == pair[1]:
-                return j, sum(len(names[symbol]) for symbol in split[:i])
+        i = splits[j].find(pair)
+        if i >= 0:
+            return j, sum(len(names[symbol]) for symbol in splits[j][:i])
     raise AssertionError(f"no word holds {pair}")

@@ -9,6 +9,14 @@ over the keys, exp(c), and the queries' features are multiplied by it: what is s
 is at least 1, because the feature that decided a query's maximum M is 1 there, and some key's is 1 too. Neither c nor M
 changes the result, so no gradient flows through them.
 
+Random features that see all keys (:func:`favor`) need fewer passes still. With :math:`Z_m = \sum_s e^{b_{sm}}`, the sum
+of a feature over the keys, the same is a mean of means, each of which a softmax takes::
+
+    values = log_k.softmax(-2).mT @ value              # (..., m, e): for each feature the mean of the values
+    (log_q + log_k.logsumexp(-2, True)).softmax(-1) @ values
+
+so that no normaliser is left, and the backward pass by hand is five products and two multiplications.
+
 A causal sum goes in chunks, with the sums of all earlier keys carried along, at the scale of the largest key so far.
 Inside a chunk a query's scale is that of the keys up to it. If a later key of the chunk is so much larger that the
 product of two factors would overflow, the weights of that query are computed term by term.
@@ -19,6 +27,8 @@ from torch import Tensor
 
 #: Tokens of a chunk; and the largest exponent that a factor may have. Terms lost to underflow are below exp(60 - 87).
 CHUNK, LARGEST = 64, 60.0
+#: Numbers of a block that stay in a processor's cache from one pass to the next.
+BLOCK = 1 << 20
 
 
 def attend(log_q: Tensor, log_k: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
@@ -47,6 +57,97 @@ def attend(log_q: Tensor, log_k: Tensor, value: Tensor, mask: Tensor | None, cau
     q = (log_q - log_q.detach().amax(-1, keepdim=True)).exp_()
     total = q @ k.sum(-2).unsqueeze(-1)  # (..., L, 1)
     return q @ (k.mT @ value) / (total if mask is None else torch.where(total > 0, total, 1))
+
+
+def favor(query: Tensor, key: Tensor, value: Tensor, projection: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention by positive random features over all keys: :func:`attend` of their logarithms, and its gradients.
+
+    Args:
+        query: (..., L, d).
+        key: (..., S, d).
+        value: (..., S, e).
+        projection: (m, d).
+        mask: (..., S) bool, or ``None``.
+
+    Returns:
+        (..., L, e); 0 for a query without keys.
+    """
+    given = (query, key, value, projection)
+    by_hand = not projection.requires_grad and all(part.numel() for part in given)
+    if not by_hand or torch._C._are_functorch_transforms_active():
+        return attend(*log_features(query, key, projection), value, mask, False)
+    if mask is not None:
+        hidden = ~mask.unsqueeze(-1)
+        key, value = key.masked_fill(hidden, 0), value.masked_fill(hidden, 0)  # what stands there may be inf
+    flat = (part.reshape(-1, *part.shape[-2:]) for part in (query, key, value))
+    out = _Favor.apply(*flat, projection, None if mask is None else mask.reshape(-1, mask.shape[-1]))
+    return out.view(*query.shape[:-1], value.shape[-1])
+
+
+def log_features(query: Tensor, key: Tensor, projection: Tensor) -> tuple[Tensor, Tensor]:
+    """The logarithms of the features, without what cancels: a query's own norm is a factor of its whole row."""
+    scale = query.shape[-1] ** -0.25
+    half = key.square().sum(-1, keepdim=True) * (0.5 * scale**2)
+    return (query * scale) @ projection.mT, (key * scale) @ projection.mT - half
+
+
+class _Favor(torch.autograd.Function):
+    """One block of heads after the other, forwards and backwards."""
+
+    @staticmethod
+    def forward(ctx, query, key, value, projection, mask):  # (N, L, d), (N, S, d), (N, S, e), (m, d), (N, S)
+        scale = query.shape[-1] ** -0.25
+        turned = projection.mT * scale  # (d, m)
+        size = max(query.shape[1], key.shape[1]) * len(projection)
+        step = max(1, BLOCK // size) if query.device.type == "cpu" else len(query)
+        results, kept = [], []
+        for a in range(0, len(query), step):
+            k, v = key[a : a + step], value[a : a + step]
+            features = k @ turned  # (n, S, m)
+            features -= k.square().sum(-1, keepdim=True) * (0.5 * scale**2)
+            if mask is not None:
+                features.masked_fill_(~mask[a : a + step].unsqueeze(-1), -torch.inf)
+            largest = _finite(features.amax(1, keepdim=True))  # (n, 1, m)
+            total = features.sub_(largest).exp_().sum(1, keepdim=True)
+            if mask is not None:
+                total = torch.where(total > 0, total, 1)
+            values = (features.mT @ v) / total.mT  # (n, m, e)
+            weights = (query[a : a + step] @ turned).add_(largest.add_(total.log())).softmax(-1)  # (n, L, m)
+            results.append(weights @ values)
+            if any(ctx.needs_input_grad):
+                kept += [weights, features, values, total]
+        out = torch.cat(results) if len(results) > 1 else results[0]
+        ctx.step = step
+        ctx.save_for_backward(query, key, value, projection, mask, out, *kept)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        query, key, value, projection, mask, out, *kept = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is wanted
+            given = [part for part, needed in zip((query, key, value), ctx.needs_input_grad) if needed]
+            again = attend(*log_features(query, key, projection), value, mask, False)
+            found = iter(torch.autograd.grad(again, given, grad, create_graph=True))
+            return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None, None
+        scale, size = query.shape[-1] ** -0.25, value.shape[-1]
+        straight = projection * scale
+        grads = [torch.empty_like(part) for part in (query, key, value)]
+        for i, a in enumerate(range(0, len(query), ctx.step)):
+            weights, features, values, total = kept[4 * i : 4 * i + 4]
+            k, v, g = (part[a : a + ctx.step] for part in (key, value, grad))
+            to_q, to_k, to_v = (part[a : a + ctx.step] for part in grads)
+            along = (g * out[a : a + ctx.step]).sum(-1, keepdim=True)  # (n, L, 1)
+            # Of the weights' softmax, w (dw - sum of w dw): the sum is g · out, one column more.
+            more = torch.cat((g, -along), -1)  # (n, L, e + 1)
+            ones = torch.ones_like(values[..., :1])
+            torch.matmul((more @ torch.cat((values, ones), -1).mT).mul_(weights), straight, out=to_q)
+            back = (weights.mT @ more) / total.mT  # (n, m, e + 1)
+            known = torch.cat((v, torch.ones_like(v[..., :1])), -1)  # (n, S, e + 1)
+            torch.matmul((known @ back.mT).mul_(features), straight, out=to_k)
+            through = features @ back  # (n, S, e + 1)
+            to_v.copy_(through[..., :size])
+            to_k -= k * ((known * through).sum(-1, keepdim=True) * scale**2)
+        return *grads, None, None
 
 
 def _causal(log_q: Tensor, log_k: Tensor, value: Tensor) -> Tensor:

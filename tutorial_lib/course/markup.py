@@ -71,8 +71,9 @@ def mathml(formula: str, display: str = "inline") -> str:
     >>> mathml("x^2").startswith("<math")
     True
     """
-    # Three things the converter draws unlike a notebook does: a raised tilde, a stray star, numbered lines.
+    # What the converter draws unlike a notebook does: a raised tilde, a stray star, the word arg, numbered lines.
     source = re.sub(r"\\sim(?![a-zA-Z])", "∼ ", formula.strip()).replace("\\operatorname*", "\\operatorname")
+    source = re.sub(r"\\arg(?![a-zA-Z])", r"\\operatorname{arg}\\,", source)
     source = re.sub(r"\\(begin|end)\{(align|equation|gather)\}", r"\\\1{\2*}", source)
     try:
         from latex2mathml.converter import convert

@@ -10,7 +10,8 @@ from typing import Any
 
 #: Names the folder into which an explorer writes its frames; set while the book is built.
 FOLDER = "TUTORIAL_FRAMES"
-ONE, TWO, MANY = 21, 6, 7  # values of a slider that is alone, has a companion, or is one of several
+ONE, TWO, MANY = 15, 5, 5  # values of a slider that is alone, has a companion, or is one of several
+CHOICES = 6  # of a list of choices at least so many
 
 
 def slider_values(slider: Any, default: Any, most: int) -> list:
@@ -81,7 +82,10 @@ def save_frames(function: Callable, sliders: dict[str, Any], folder: str | Path)
     """
     defaults = {name: inspect.signature(function).parameters[name].default for name in sliders}
     most = {1: ONE, 2: TWO}.get(len(sliders), MANY)
-    values = [slider_values(slider, defaults[name], most) for name, slider in sliders.items()]
+    values = [
+        slider_values(slider, defaults[name], most if isinstance(slider, tuple) else max(most, CHOICES))
+        for name, slider in sliders.items()
+    ]
     start = [one.index(defaults[name]) if defaults[name] in one else 0 for name, one in zip(sliders, values)]
     places, alone = grid(values, start)
     frames: dict[str, str] = {}
@@ -123,7 +127,9 @@ def draw(function: Callable, settings: dict[str, Any]) -> bytes | str | None:
         function(**settings)
     if plt.get_fignums():
         buffer = io.BytesIO()
-        plt.gcf().savefig(buffer, format="png", dpi=plt.gcf().dpi, bbox_inches="tight")
+        # The book keeps WebP: this is a picture of a moment, and not worth packing.
+        small = {"compress_level": 1}
+        plt.gcf().savefig(buffer, format="png", dpi=plt.gcf().dpi, bbox_inches="tight", pil_kwargs=small)
         plt.close("all")
         return buffer.getvalue()
     found = [one.data["text/html"] for one in captured.outputs if "text/html" in one.data]

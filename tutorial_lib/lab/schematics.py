@@ -466,6 +466,234 @@ def long_record():
 
 
 @schematic
+def roi_layers():
+    """Chapter 09: two ways to cut a box out of a feature map.
+
+    A picture with a cell in a box becomes a feature map of large squares, and the box ends between them. RoI Pool
+    moves the box outwards to whole squares, cuts it into two by two parts, and keeps the largest number of each.
+    RoI Align leaves the box where it is, puts four points into each part, reads every point from the four squares
+    around it, and keeps their mean. Both give a grid of two by two numbers.
+    """
+    row, column = np.mgrid[:72, :72]
+    angle = np.arctan2(row - 33, column - 40)
+    cell = np.hypot(row - 33, column - 40) < 17 * (1 + 0.12 * np.cos(3 * angle + 1))
+    image = 0.75 * cell + 0.1 * np.random.default_rng(5).standard_normal((72, 72))
+    grid = image.reshape(6, 12, 6, 12).mean((1, 3))
+    left, top, right, bottom = (edge / 12 for edge in (20, 14, 59, 52))  # the box, in squares of the map
+    figure, ax = canvas(10, 4.2)
+
+    def sheet(pixels, x, y, side):
+        ax.imshow(pixels, cmap="gray", extent=(x, x + side, y, y + side), vmin=-0.2, vmax=1, interpolation="nearest")
+
+    def framed(x, y, side, corners, **look):
+        (x1, y1, x2, y2), unit = corners, side / 6
+        place = (x + x1 * unit, y + side - y2 * unit)
+        ax.add_patch(plt.Rectangle(place, (x2 - x1) * unit, (y2 - y1) * unit, fill=False, **{"linewidth": 2.2, **look}))
+
+    sheet(image, 0.2, 1.1, 1.9)
+    framed(0.2, 1.1, 1.9, (left, top, right, bottom), edgecolor="#56B4E9")
+    say(ax, 1.15, 3.2, "a picture, a box", weight="bold")
+    arrow(ax, (2.15, 2.25), (3.0, 2.95))
+    arrow(ax, (2.15, 1.85), (3.0, 1.15))
+    say(ax, 2.1, 3.6, "the network makes a map\nof coarse squares", "#555555", 9)
+    for y, name, color in ((2.25, "RoI Pool", "vermillion"), (0.1, "RoI Align", "blue")):
+        x, side = 3.1, 1.75
+        sheet(grid, x, y, side)
+        unit = side / 6
+        pool = color == "vermillion"
+        corners = (1, 1, 5, 5) if pool else (left, top, right, bottom)
+        if pool:
+            framed(x, y, side, (left, top, right, bottom), edgecolor="#56B4E9", linestyle=":", linewidth=1.6)
+        framed(x, y, side, corners, edgecolor=COLORS[color])
+        x1, y1, x2, y2 = corners
+        middle = x + (x1 + x2) / 2 * unit, y + side - (y1 + y2) / 2 * unit
+        ax.plot([middle[0]] * 2, [y + side - y2 * unit, y + side - y1 * unit], color=COLORS[color], linewidth=1.4)
+        ax.plot([x + x1 * unit, x + x2 * unit], [middle[1]] * 2, color=COLORS[color], linewidth=1.4)
+        values = np.empty((2, 2))
+        for p, q in np.ndindex(2, 2):
+            if pool:
+                values[p, q] = grid[1 + 2 * p : 3 + 2 * p, 1 + 2 * q : 3 + 2 * q].max()
+                continue
+            down = y1 + (p + np.array([0.25, 0.75])) * (y2 - y1) / 2
+            across = x1 + (q + np.array([0.25, 0.75])) * (x2 - x1) / 2
+            ys, xs = np.meshgrid(down, across)
+            ax.plot(x + xs.ravel() * unit, y + side - ys.ravel() * unit, ".", color="#D55E00", markersize=5)
+            values[p, q] = image[(ys * 12).astype(int), (xs * 12).astype(int)].mean()
+        say(ax, 5.1, y + 1.5, name, STRONG[color], 12, ha="left", weight="bold")
+        told = (
+            "moves the box to whole squares,\ncuts it into 2 × 2 parts and\nkeeps the largest number of each"
+            if pool
+            else "leaves the box where it is,\nreads each point from the four\nsquares around it, keeps the mean"
+        )
+        say(ax, 5.1, y + 0.75, told, size=9.5, ha="left")
+        arrow(ax, (7.75, y + 0.85), (8.3, y + 0.85), STRONG[color])
+        sheet(values, 8.4, y + 0.35, 1.0)
+        framed(8.4, y + 0.35, 1.0, (0, 0, 6, 6), edgecolor=COLORS[color])
+    ax.set(xlim=(0, 10), ylim=(0, 4.2), aspect="auto")
+    return figure
+
+
+@schematic
+def multimix():
+    """Chapter 07: one network with two answers, and the two things that MultiMix adds.
+
+    A chest picture enters one encoder twice, weakly and strongly distorted. From the encoder a class head says "ill,
+    I am sure", and this answer for the weakly distorted picture becomes the label of the strongly distorted one. A
+    map of where the class head looks crosses a bridge into the decoder, which draws the lungs.
+    """
+    import torch
+
+    from ..augment import strong_augment, weak_augment
+    from .chest import chest_pictures
+
+    one, row = chest_pictures(6, seed=0, size=96, strength=2.0, extent=1.4), 2
+    weak = weak_augment(one.image, generator=torch.Generator().manual_seed(3))
+    strong = strong_augment(one.image, generator=torch.Generator().manual_seed(12))
+    glow = torch.nn.functional.avg_pool2d(one.opacity.float(), 9, stride=1, padding=4)
+    figure, ax = canvas(10, 4.3)
+    for x, y, pixels, title in (
+        (0.1, 2.35, weak, "weakly distorted"), (0.1, 0.1, strong, "strongly distorted"),
+        (5.0, 0.1, glow, "where it looks"), (8.35, 0.1, one.mask, "the lungs"),
+    ):  # fmt: skip
+        shades = "magma" if title == "where it looks" else "gray"
+        ax.imshow(pixels[row, 0], cmap=shades, extent=(x, x + 1.5, y, y + 1.5), interpolation="nearest")
+        say(ax, x + 0.75, y + 1.65, title, size=9.5)
+    ax.set(xlim=(0, 10), ylim=(0, 4.3), aspect="auto")
+    block(ax, 2.3, 1.75, 1.2, 0.7, "encoder", "gray")
+    block(ax, 3.9, 2.9, 1.3, 0.7, "class head", "gray")
+    block(ax, 7.1, 2.2, 1.2, 0.7, "decoder", "gray")
+    say(ax, 6.45, 3.25, "“ill, I am sure”")
+    for start, end in (
+        ((1.65, 2.9), (2.35, 2.4)), ((1.65, 1.0), (2.35, 1.75)), ((3.3, 2.4), (3.95, 2.9)), ((3.5, 2.15), (7.1, 2.5)),
+        ((5.2, 3.25), (5.8, 3.25)), ((4.6, 2.9), (5.6, 1.9)), ((7.9, 2.2), (8.7, 1.85)),
+    ):  # fmt: skip
+        arrow(ax, start, end)
+    red = COLORS["vermillion"]
+    ax.plot([6.45, 6.45, 1.9, 1.9], [3.42, 4.15, 4.15, 0.5], color=red, linestyle="--", linewidth=1.8)
+    arrow(ax, (1.92, 0.5), (1.6, 0.5), red)
+    say(ax, 4.2, 3.95, "becomes the label of", red, 10)
+    arrow(ax, (6.5, 0.9), (7.6, 2.2), COLORS["blue"])
+    say(ax, 7.5, 1.35, "bridge", COLORS["blue"], 10)
+    return figure
+
+
+@schematic
+def ways_up():
+    """Chapter 08: one way down, three ways up.
+
+    Three drawings of a network whose maps shrink over four levels on the way down and grow again on the way up. In
+    U-Net each level of the way up takes the map of its own size from the way down. In UNet 3+ each level takes all
+    finer maps, pooled until they fit, and the coarsest one, enlarged. In RefineNet each level adds the map of its own
+    size to what comes from below, and hands the sum on through a chain of pooling.
+    """
+    figure, ax = canvas(10, 4.1)
+    for place, (name, color, note) in enumerate((
+        ("U-Net", "blue", "each level reads the map\nof its own size"),
+        ("UNet 3+", "vermillion", "each level reads all scales,\nmade to fit"),
+        ("RefineNet", "green", "each level adds its own map,\nthen pools in a chain"),
+    )):  # fmt: skip
+        down, up = 0.75 + 3.4 * place, 2.55 + 3.4 * place
+        say(ax, down - 0.55, 3.9, name, STRONG[color], 12, ha="left", weight="bold")
+        rise = [3.25 - 0.75 * level for level in range(4)]
+        half = [0.5 - 0.1 * level for level in range(4)]
+        for level, y in enumerate(rise):
+            for x, shade in ((down, "gray"), (up, "orange"))[: 1 if level == 3 else 2]:
+                ax.add_patch(
+                    plt.Rectangle(
+                        (x - half[level], y - 0.15), 2 * half[level], 0.3, facecolor=PALE[shade], edgecolor=INK
+                    )
+                )
+            if level < 3:
+                arrow(ax, (down, y - 0.15), (down, y - 0.6), shrinkA=0, shrinkB=0)
+            if 0 < level < 3:
+                arrow(ax, (up, y + 0.15), (up, y + 0.6), shrinkA=0, shrinkB=0)
+            sources = range(4) if name == "UNet 3+" else [level]
+            for source in sources if level < 3 else []:
+                if source <= level or source == 3:
+                    end = (up - half[level], y + 0.08 * (level - source if source < 3 else -1))
+                    arrow(ax, (down + half[source], rise[source]), end, STRONG[color], mutation_scale=11)
+            if name == "RefineNet" and level < 3:
+                ax.plot(up - half[level] + 0.14, y, "P", color=STRONG[color], markersize=8)
+                for k in range(2):
+                    spot = (up + half[level] - 0.34 + 0.16 * k, y - 0.08)
+                    ax.add_patch(plt.Rectangle(spot, 0.11, 0.16, facecolor=STRONG[color], linewidth=0))
+        if name != "UNet 3+":
+            arrow(ax, (down + half[3], rise[3]), (up - 0.1, rise[2] - 0.15))
+        say(ax, (down + up) / 2, 0.3, note, size=9.5)
+    say(ax, 0.14, 2.1, "down: pooled", "#555555", 9, rotation=90)
+    say(ax, 3.22, 2.4, "up: enlarged", "#555555", 9, rotation=90)
+    return figure
+
+
+@schematic
+def rcnn_family():
+    """Chapter 10: what each of four detectors does once instead of two thousand times.
+
+    Four rows of steps. R-CNN searches for boxes, cuts two thousand of them out of the picture, and sends each through
+    the backbone and a classifier. Fast R-CNN runs the backbone once on the picture and cuts the boxes out of its map.
+    Faster R-CNN drops the search, since the map itself proposes the boxes. Mask R-CNN adds a branch that draws a mask
+    for each object found.
+    """
+    figure, ax = canvas(10, 4.7)
+    steps = {
+        "search": "gray", "cut out": "gray", "backbone": "orange", "propose": "green", "cut map": "gray",
+        "class, edges": "blue", "mask": "vermillion",
+    }  # fmt: skip
+    rows = (
+        (
+            "R-CNN",
+            "every box costs\na whole pass",
+            "search seconds;cut out × 2,000;backbone × 2,000;class, edges × 2,000",
+        ),
+        ("Fast R-CNN", "one pass\nfor the picture", "search seconds;backbone × 1;cut map × 2,000;class, edges × 2,000"),
+        ("Faster R-CNN", "no search", "backbone × 1;propose × 1;cut map × 300;class, edges × 300"),
+        ("Mask R-CNN", "outlines too", "backbone × 1;propose × 1;cut map × 300;class, edges × 300;mask × found"),
+    )
+    for row, (name, gain, chain) in enumerate(rows):
+        y = 3.85 - 1.17 * row
+        say(ax, 0.1, y + 0.42, name, size=11, ha="left", weight="bold")
+        say(ax, 0.1, y - 0.02, gain, "#555555", 9, ha="left")
+        for place, step in enumerate(chain.split(";")):
+            text = next(known for known in steps if step.startswith(known))
+            x = 1.75 + 1.66 * place
+            block(ax, x, y, 1.3, 0.6, text, steps[text], size=9.5)
+            say(ax, x + 0.65, y - 0.14, step[len(text) :].strip(), COLORS["vermillion"], 9)
+            if place:
+                arrow(ax, (x - 0.36, y + 0.3), (x, y + 0.3))
+    return figure
+
+
+@schematic
+def folds():
+    """Chapter 14: five models on five folds, and the two things that they give.
+
+    The labelled rows are drawn five times, cut into five parts. Each time one part is held out and the other four
+    train a model. For a new case the five models answer together, and the mean of their answers is handed in. The
+    five held-out parts, put together, give one prediction for every labelled row by a model that has not seen it, and
+    from these comes the score.
+    """
+    figure, ax = canvas(10, 3.9)
+    say(ax, 0.1, 3.7, "the labelled rows, five times: blue trains, red is held out", ha="left", weight="bold")
+    for row in range(5):
+        y = 2.95 - 0.52 * row
+        for part in range(5):
+            color = "vermillion" if part == row else "sky"
+            ax.add_patch(plt.Rectangle((0.1 + 0.86 * part, y), 0.8, 0.4, facecolor=COLORS[color], linewidth=0))
+        arrow(ax, (4.45, y + 0.2), (5.15, y + 0.2))
+        say(ax, 5.6, y + 0.2, f"model {row + 1}")
+        arrow(ax, (6.05, y + 0.2), (7.3, 2.11), COLORS["blue"], mutation_scale=11)
+        ax.add_patch(plt.Rectangle((0.1 + 0.86 * row, 0.15), 0.8, 0.4, facecolor=COLORS["vermillion"], linewidth=0))
+        say(ax, 0.5 + 0.86 * row, 0.35, f"by {row + 1}", "white", 9)
+    say(ax, 7.4, 2.11, "for a new case:\nthe mean of five answers", COLORS["blue"], ha="left", weight="bold")
+    arrow(ax, (4.45, 0.35), (5.15, 0.35), COLORS["vermillion"])
+    say(
+        ax, 5.25, 0.35, "for every labelled row: the answer of the model\nthat has not seen it, and the score",
+        COLORS["vermillion"], ha="left", weight="bold",
+    )  # fmt: skip
+    return figure
+
+
+@schematic
 def noise_to_picture():
     """Chapter 16: a picture grows out of noise, a guess at a time.
 

@@ -1,4 +1,4 @@
-"""RefineNet: coarse maps of any backbone, brought back to full resolution step by step. It is chapter 08's."""
+"""RefineNet: coarse maps of any backbone, brought back to full resolution step by step. Taught in chapter 08."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -6,12 +6,15 @@ site. No cell runs, but for the frames of the explorers, which are kept. The sit
 
 import re
 import sys
+import time
 import tomllib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tutorial_lib.course.catalogue import Chapter, CourseError, find_notebooks, select
 from tutorial_lib.course.files import atomic_write
+from tutorial_lib.course.machine import cores
 
 _NEEDS = {"sphinx": "sphinx", "myst_parser": "myst-parser", "furo": "furo", "sphinx_copybutton": "sphinx-copybutton"}
 
@@ -61,10 +64,17 @@ def book(options) -> int:
 def _draw(chapters: Sequence[Chapter], cache: Path) -> None:
     from tutorial_lib.course.front.book.explorers import draw_frames, missing
 
-    for chapter in chapters:
-        for explorer in missing(chapter, cache):
-            print(f"drawing the frames of {chapter.name}, code cell {explorer.cell}", flush=True)
-            draw_frames(explorer, cache)
+    wanted = [found for chapter in chapters if (found := list(missing(chapter, cache)))]
+    # A process a chapter, as many as there are cores; what has most to run comes first, so that none is waited for.
+    wanted.sort(key=lambda found: -sum(len(cell) for one in found for cell in one.cells))
+
+    def draw(found) -> None:
+        begun = time.monotonic()
+        draw_frames(found, cache)
+        print(f"frames of {found[0].chapter.name}: {time.monotonic() - begun:.0f} s", flush=True)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(draw, wanted))
 
 
 def prepare(chapters: Sequence[Chapter], root: Path, source: Path, cache: Path) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tutorial_lib.course.catalogue import Chapter
 from tutorial_lib.course.clean import plain
+from tutorial_lib.course.core_path import core_path, places
 from tutorial_lib.course.front.readme import colab_address
 from tutorial_lib.course.markup import sanitise
 from tutorial_lib.lab.claims import CLAIM_MIME, VERDICTS
@@ -64,13 +65,14 @@ def chapter_page(
     files: dict[str, bytes] = {}
     claims: list[dict] = []
     card = ""
-    cells, code, before = chapter.notebook()["cells"], 0, ""
+    notebook = chapter.notebook()
+    cells, code, before = notebook["cells"], 0, ""
     for place, cell in enumerate(cells):
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             text = markdown(source, names)
             if place == 0:
-                text = _first(text, chapter, chinese)
+                text = f"{_first(text, chapter, chinese)}\n\n{reading(notebook)}"
             parts.append(text)
             card = card or find_card(text)
             before = source
@@ -98,6 +100,26 @@ def _first(source: str, chapter: Chapter, chinese: str | None) -> str:
         ways.append(f"[中文]({chinese}.md)")
     row = "{.ways}\n" + " · ".join(ways)
     return _BADGE.sub(lambda _: row, source, count=1) if _BADGE.search(source) else f"{source}\n\n{row}"
+
+
+def reading(notebook: dict) -> str:
+    """Return the line that says how much a first reading of a chapter is, with the button that hides the rest.
+
+    Args:
+        notebook: as it is saved.
+    """
+    cells = [{**cell, "source": "".join(cell["source"])} for cell in notebook["cells"]]
+    words, code = core_path({"cells": cells})
+    said = f"Core path: {words:,} words, {code} code cell{'s' * (code != 1)}"
+    if all(where != "deeper" for _, _, where in places({"cells": cells})):
+        return raw(f'<p class="reading">{said}.</p>')
+    # The button is shown by the script that serves it; until then a choice made on another page holds already.
+    return raw(
+        f'<p class="reading"><span>{said}; what is marked <span class="deeper-mark">deeper</span> can wait.</span>'
+        '<button type="button" class="hide-deeper" aria-pressed="false" hidden>Hide what is deeper</button></p>'
+        '<script>try { if (localStorage.getItem("deeper") === "hidden") '
+        'document.documentElement.classList.add("core-only"); } catch {}</script>'
+    )
 
 
 def markdown(source: str, names: set[str]) -> str:

@@ -1,7 +1,7 @@
 """The process that draws an explorer's frames: ``python -m tutorial_lib.course.front.book.draw``.
 
-It reads from its standard input the cells to run and where the frames go. They run one after another in one IPython
-without a page; the last is the explorer's.
+It reads from its standard input the cells to run, each with the folder of its frames, which is empty for a cell that is
+no explorer's. They run one after another in one IPython without a page.
 """
 
 import json
@@ -19,9 +19,10 @@ def main() -> int:
 
     shell = InteractiveShell.instance()
     sys.path.insert(0, os.getcwd())
-    for place, cell in enumerate(order["cells"]):
-        if place == len(order["cells"]) - 1:
-            os.environ[FOLDER] = order["folder"]
+    for cell, folder in order:
+        os.environ.pop(FOLDER, None)
+        if folder:
+            os.environ[FOLDER] = folder
         result = shell.run_cell(cell, silent=True)
         if not result.success:
             print(f"the cell that begins {cell[:60]!r} failed", file=sys.stderr)

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +35,13 @@ class Explorer:
         chapter: the notebook.
         cell: which code cell that is not empty, from 1.
         cells: what must run, the cell itself last.
+        places: where these stand in the chapter.
     """
 
     chapter: Chapter
     cell: int
     cells: tuple[str, ...]
+    places: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -61,7 +63,7 @@ def find_explorers(chapter: Chapter) -> list[Explorer]:
     for place, source in enumerate(sources):
         if _EXPLORES.search(source):
             run = needed(sources, sorted({place, *(i for i in setup if i < place)}))
-            found.append(Explorer(chapter, place + 1, tuple(sources[i] for i in run)))
+            found.append(Explorer(chapter, place + 1, tuple(sources[i] for i in run), tuple(run)))
     return found
 
 
@@ -75,35 +77,41 @@ def missing(chapter: Chapter, cache: Path) -> Iterator[Explorer]:
     yield from (one for one in find_explorers(chapter) if not (cache / one.name / "frames.json").is_file())
 
 
-def draw_frames(explorer: Explorer, cache: Path) -> None:
-    """Run the cells that an explorer needs, and keep its frames.
+def draw_frames(explorers: Sequence[Explorer], cache: Path) -> None:
+    """Run the cells that explorers of one chapter need, each cell once, and keep their frames.
 
     Args:
-        explorer: from :func:`find_explorers`.
-        cache: the folder of all frames; those of an earlier text of this cell are removed.
+        explorers: of one chapter, from :func:`find_explorers`.
+        cache: the folder of all frames; those of an earlier text of these cells are removed.
 
     Raises:
         CourseError: if a cell fails.
     """
+    chapter = explorers[0].chapter
+    sources = {place: cell for one in explorers for place, cell in zip(one.places, one.cells)}
     with tempfile.TemporaryDirectory() as folder:
-        order = json.dumps({"cells": explorer.cells, "folder": folder})
+        folders = {one.places[-1]: Path(folder) / str(one.cell) for one in explorers}
+        for path in folders.values():
+            path.mkdir()
+        order = [(sources[place], str(folders.get(place, ""))) for place in sorted(sources)]
         done = subprocess.run(
             [sys.executable, "-m", "tutorial_lib.course.front.book.draw"],
-            input=order,
-            cwd=explorer.chapter.path.resolve().parent,
+            input=json.dumps(order),
+            cwd=chapter.path.resolve().parent,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True,
             text=True,
         )
-        if done.returncode or not (Path(folder) / "frames.json").is_file():
+        if done.returncode or not all((path / "frames.json").is_file() for path in folders.values()):
             said = plain(done.stderr + done.stdout).strip().splitlines()[-12:]
-            raise CourseError(f"the frames of {explorer.chapter.name} could not be drawn:\n" + "\n".join(said))
-        _pack(Path(folder))
-        for old in cache.glob(f"{explorer.chapter.name}-{explorer.cell}-*"):
-            shutil.rmtree(old, ignore_errors=True)
-        # The list comes last: frames without it are drawn again.
-        shutil.copytree(folder, cache / explorer.name, ignore=shutil.ignore_patterns("frames.json"))
-        shutil.copy(Path(folder) / "frames.json", cache / explorer.name)
+            raise CourseError(f"the frames of {chapter.name} could not be drawn:\n" + "\n".join(said))
+        for explorer, path in zip(explorers, folders.values()):
+            _pack(path)
+            for old in cache.glob(f"{chapter.name}-{explorer.cell}-*"):
+                shutil.rmtree(old, ignore_errors=True)
+            # The list comes last: frames without it are drawn again.
+            shutil.copytree(path, cache / explorer.name, ignore=shutil.ignore_patterns("frames.json"))
+            shutil.copy(path / "frames.json", cache / explorer.name)
 
 
 def _pack(folder: Path) -> None:

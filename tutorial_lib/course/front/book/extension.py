@@ -1,4 +1,6 @@
-"""The Sphinx extension of the book: formulas as MathML, a page's language, a policy that keeps the page to itself."""
+"""The Sphinx extension of the book: formulas as MathML, a mark on what is deeper, a page's language, and a policy that
+keeps the page to itself.
+"""
 
 import re
 
@@ -25,6 +27,18 @@ def _block(translator, node) -> None:
     raise nodes.SkipNode
 
 
+def _mark_deeper(app, document) -> None:
+    """Put a class on each section whose heading ends in *(deeper)*, and a label in place of these words."""
+    from docutils import nodes
+
+    for section in document.findall(nodes.section):
+        title = next(iter(section.findall(nodes.title)), None)
+        last = title.children[-1] if title is not None and title.children else None
+        if isinstance(last, nodes.emphasis) and last.astext() == "(deeper)":
+            title.replace(last, nodes.inline("", "deeper", classes=["deeper-mark"]))
+            section["classes"].append("deeper")
+
+
 def _context(app, page: str, template: str, context: dict, tree) -> None:
     if page.startswith("zh/"):
         context["language"] = "zh-CN"
@@ -45,6 +59,8 @@ def _skip(app, what: str, name: str, value, skip: bool, options) -> bool | None:
 def setup(app) -> dict:
     """Register with Sphinx."""
     app.add_html_math_renderer("mathml", inline_renderers=(_inline, None), block_renderers=(_block, None))
+    # Before Sphinx collects the titles for its tables of contents, which then have the label too.
+    app.connect("doctree-read", _mark_deeper, priority=0)
     app.connect("html-page-context", _context)
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("autodoc-skip-member", _skip)

@@ -84,7 +84,7 @@ def module_page(module_name: str, places: Places, source: str) -> tuple[str, lis
             continue
         if inspect.isclass(value):
             kind, options = "autoclass", ["   :members:", "   :no-undoc-members:"]
-        elif callable(value):
+        elif inspect.isroutine(value):
             kind, options = "autofunction", []
         else:
             # Autodoc would show the docstring of its type.

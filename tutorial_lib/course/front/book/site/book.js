@@ -24,3 +24,70 @@ for (const box of document.querySelectorAll(".explorer")) {
   box.querySelector(".controls").hidden = false;
   show();
 }
+
+// What is deeper can be hidden: the choice is kept for all pages; a heading stays, with a button that opens its section.
+const hide = document.querySelector("button.hide-deeper");
+if (hide) {
+  const page = document.documentElement;
+  const sections = [...document.querySelectorAll("section.deeper")].filter(
+    (section) => !section.parentElement.closest("section.deeper"),  // what lies in another goes with it
+  );
+  const open = (section, opened) => {
+    section.classList.toggle("opened", opened);
+    const button = section.querySelector(":scope > * > button.show-deeper");
+    if (!button) return;
+    button.setAttribute("aria-expanded", opened);
+    button.textContent = opened ? "Hide" : "Show";
+    button.setAttribute("aria-label", `${button.textContent} ${button.dataset.name}`);
+  };
+  const choose = (hidden) => {
+    page.classList.toggle("core-only", hidden);
+    hide.setAttribute("aria-pressed", hidden);
+    sections.forEach((section) => open(section, false));
+  };
+  for (const section of sections) {
+    const heading = section.querySelector(":scope > h1, :scope > h2, :scope > h3, :scope > h4");
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "show-deeper" });
+    const link = heading.querySelector(".headerlink");
+    const name = [...heading.childNodes].filter((one) => one !== link).map((one) => one.textContent).join("");
+    button.dataset.name = name.replace(/deeper$/, "").trim();
+    button.addEventListener("click", () => open(section, !section.classList.contains("opened")));
+    heading.append(button);
+  }
+  // A link into a hidden section opens it.
+  const arrive = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const section = sections.find((one) => one.contains(target));
+    if (section) open(section, true);
+    if (target && page.classList.contains("core-only")) target.scrollIntoView();
+  };
+  hide.addEventListener("click", () => {
+    const hidden = !page.classList.contains("core-only");
+    try { localStorage.setItem("deeper", hidden ? "hidden" : "shown"); } catch {}
+    choose(hidden);
+  });
+  addEventListener("hashchange", arrive);
+  hide.hidden = false;
+  choose(page.classList.contains("core-only"));
+  arrive();
+}
+
+// The theme opens the contents of a narrow window by labels, which no keyboard reaches.
+for (const label of document.querySelectorAll("label.nav-overlay-icon, label.toc-overlay-icon")) {
+  const box = document.getElementById(label.htmlFor);
+  label.tabIndex = 0;
+  label.setAttribute("role", "button");
+  label.setAttribute("aria-label", box.getAttribute("aria-label"));
+  label.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    box.click();
+  });
+}
+
+// What is wider than its place scrolls by the arrow keys, in every browser.
+const reachable = () => document.querySelectorAll("article pre, article .table, article .formula, article .frame").forEach(
+  (one) => { if (one.scrollWidth > one.clientWidth + 1) one.tabIndex = 0; },
+);
+addEventListener("load", reachable);
+addEventListener("resize", reachable);
