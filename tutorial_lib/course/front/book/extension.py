@@ -34,7 +34,7 @@ def _mark_deeper(app, document) -> None:
     for section in document.findall(nodes.section):
         title = next(iter(section.findall(nodes.title)), None)
         last = title.children[-1] if title is not None and title.children else None
-        if isinstance(last, nodes.emphasis) and last.astext() == "(deeper)":
+        if title is not None and isinstance(last, nodes.emphasis) and last.astext() == "(deeper)":
             title.replace(last, nodes.inline("", "deeper", classes=["deeper-mark"]))
             section["classes"].append("deeper")
 
