@@ -131,7 +131,7 @@ class _Favor(torch.autograd.Function):
             return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None, None
         scale, size = query.shape[-1] ** -0.25, value.shape[-1]
         straight = projection * scale
-        grads = [torch.empty_like(part) for part in (query, key, value)]
+        grads = [part.new_empty(part.shape) for part in (query, key, value)]  # also of an expanded one
         for i, a in enumerate(range(0, len(query), ctx.step)):
             weights, features, values, total = kept[4 * i : 4 * i + 4]
             k, v, g = (part[a : a + ctx.step] for part in (key, value, grad))
@@ -140,10 +140,10 @@ class _Favor(torch.autograd.Function):
             # Of the weights' softmax, w (dw - sum of w dw): the sum is g · out, one column more.
             more = torch.cat((g, -along), -1)  # (n, L, e + 1)
             ones = torch.ones_like(values[..., :1])
-            torch.matmul((more @ torch.cat((values, ones), -1).mT).mul_(weights), straight, out=to_q)
+            to_q.copy_((more @ torch.cat((values, ones), -1).mT).mul_(weights) @ straight)
             back = (weights.mT @ more) / total.mT  # (n, m, e + 1)
             known = torch.cat((v, torch.ones_like(v[..., :1])), -1)  # (n, S, e + 1)
-            torch.matmul((known @ back.mT).mul_(features), straight, out=to_k)
+            to_k.copy_((known @ back.mT).mul_(features) @ straight)
             through = features @ back  # (n, S, e + 1)
             to_v.copy_(through[..., :size])
             to_k -= k * ((known * through).sum(-1, keepdim=True) * scale**2)
