@@ -125,7 +125,8 @@ def random_features(x: Tensor, projection: Tensor, *, kind: str = "positive") ->
     """
     kind = check.choice(kind, "kind", ("positive", "hyperbolic", "trigonometric"))
     x, projection = _projected(x, "x", projection)
-    along, half = _scaled(x) @ projection.mT, _half_square(x)  # (..., m), (..., 1)
+    along = (x * x.shape[-1] ** -0.25) @ projection.mT  # (..., m)
+    half = x.square().sum(-1, keepdim=True) * (0.5 / math.sqrt(x.shape[-1]))  # (..., 1)
     if kind == "trigonometric":
         return half.exp() * torch.cat([along.cos(), along.sin()], -1) / math.sqrt(len(projection))
     if kind == "hyperbolic":
@@ -150,9 +151,8 @@ def performer_attention(
     ``torch.cat([w, -w])``.
 
     No constant is added to the features, and none overflows or vanishes: each feature is divided by its largest value
-    over the keys, which is handed to the queries. (Popular code subtracts one
-    maximum for all keys and leaves the norm out of it. There one key ten times as long as the others makes every
-    output the plain mean of the values.)
+    over the keys, which is handed to the queries. (Popular code subtracts one maximum for all keys and leaves the norm
+    out of it. There one key ten times as long as the others makes every output the plain mean of the values.)
 
     Args:
         query: (..., L, d).
@@ -368,15 +368,6 @@ def _projected(x, name: str, projection) -> tuple[Tensor, Tensor]:
     if projection.shape[1] != x.shape[-1] or not len(projection):
         raise ValueError(f"projection must be (m, {x.shape[-1]}), m at least 1, got {check.what(projection)}")
     return x, projection.to(x)
-
-
-def _scaled(x: Tensor) -> Tensor:
-    return x * x.shape[-1] ** -0.25
-
-
-def _half_square(x: Tensor) -> Tensor:
-    """Half the squared norm of the scaled x: (..., d) -> (..., 1)."""
-    return x.square().sum(-1, keepdim=True) * (0.5 / math.sqrt(x.shape[-1]))
 
 
 def _log_elu(x: Tensor) -> Tensor:

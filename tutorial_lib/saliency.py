@@ -3,13 +3,13 @@
 Chapter 07 hands such maps to a decoder.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import _arguments as check
+from ._kernels.hooks import evaluating
 
 __all__ = ["saliency"]
 
@@ -63,7 +63,7 @@ def saliency(
     check.tensor(image, "image", "(B, C, H, W)", kind="floating-point")
     samples, noise = check.whole(samples, "samples", low=1), check.number(noise, "noise", low=0)
     generator = check.generator(generator)
-    with torch.enable_grad(), _evaluating(model):
+    with torch.enable_grad(), evaluating(getattr(model, "__self__", model)):  # a method has its module
         # The caller's own graph goes on through the image where a graph is asked for.
         x = image if create_graph and image.requires_grad else image.detach().requires_grad_()
         total, classes = torch.zeros_like(x), target
@@ -92,19 +92,3 @@ def _scores(logits: Tensor, target: Tensor, batch: int) -> Tensor:
 def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
     device = "cpu" if generator is None else generator.device
     return torch.randn(like.shape, generator=generator, device=device).to(like)
-
-
-@contextmanager
-def _evaluating(model: object) -> Iterator[None]:
-    """The module behind a model (or a module's method) in eval mode; afterwards each layer as it was."""
-    owner = getattr(model, "__self__", model)
-    if not isinstance(owner, nn.Module):
-        yield
-        return
-    modes = [(layer, layer.training) for layer in owner.modules()]
-    owner.eval()
-    try:
-        yield
-    finally:
-        for layer, training in modes:
-            layer.training = training

@@ -217,7 +217,7 @@ def test_what_is_deeper_is_marked_and_can_be_hidden(site, new_page):
     sections, button = page.locator("section.deeper"), page.locator("button.hide-deeper")
     inside, heading = sections.first.locator("p").first, sections.first.locator("h2, h3").first
     assert "deeper" in heading.inner_text() and "(deeper)" not in heading.inner_text()
-    assert 1 < page.locator(".toc-tree .deeper-mark").count() <= sections.count()
+    assert page.locator(".toc-tree .deeper-mark").count() == sections.count() > 1
     assert inside.is_visible() and button.get_attribute("aria-pressed") == "false"
     button.focus()
     page.keyboard.press("Enter")

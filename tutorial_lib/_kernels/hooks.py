@@ -164,6 +164,19 @@ def lies_in_encoder(model: nn.Module, module: nn.Module | None) -> bool:
 
 
 @contextmanager
+def evaluating(model: object) -> Iterator[None]:
+    """A module as in ``eval`` mode; afterwards each of its parts is in its own mode again. What is no module stays."""
+    modes = {part: part.training for part in model.modules()} if isinstance(model, nn.Module) else {}
+    for part in modes:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+@contextmanager
 def padded_attention(wanted: bool) -> Iterator[None]:
     """``nn.TransformerEncoder`` hands padded tensors from layer to layer, not nested ones, which have no gradients."""
     before = torch.backends.mha.get_fastpath_enabled()

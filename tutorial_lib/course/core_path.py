@@ -17,16 +17,16 @@ class CorePath(NamedTuple):
     cells: int
 
 
-def is_folded(cell: dict) -> bool:
-    """Whether a code cell's source is hidden until the reader asks for it."""
-    return bool(cell["metadata"].get("jupyter", {}).get("source_hidden"))
+def is_folded(metadata: dict) -> bool:
+    """Whether a code cell of this metadata hides its source until the reader asks for it."""
+    return bool(metadata.get("jupyter", {}).get("source_hidden"))
 
 
 def places(notebook: dict) -> list[tuple[str, bool, str]]:
     """For each cell, or part of a text cell under its own heading: its text, whether it is code, and where it belongs.
 
     Args:
-        notebook: as nbformat reads it.
+        notebook: as nbformat reads it, or as it is on disk.
 
     Returns:
         (text, is it code, ``"core"``, ``"deeper"`` or ``"apart"``), in order. Code that is folded, or that sets
@@ -35,11 +35,12 @@ def places(notebook: dict) -> list[tuple[str, bool, str]]:
     found: list[tuple[str, bool, str]] = []
     where, below = "core", 7  # until a heading of this level or a higher one
     for cell in notebook["cells"]:
+        source = "".join(cell["source"])  # a string, or on disk a list of lines
         if cell["cell_type"] == "code":
-            if not is_folded(cell) and "parameters" not in cell["metadata"].get("tags", []):
-                found.append((cell["source"], True, where))
+            if not is_folded(cell["metadata"]) and "parameters" not in cell["metadata"].get("tags", []):
+                found.append((source, True, where))
             continue
-        for part in _HEADING.split(cell["source"]):
+        for part in _HEADING.split(source):
             heading = part.partition("\n")[0]
             level = len(heading) - len(heading.lstrip("#"))
             if level and level <= below:

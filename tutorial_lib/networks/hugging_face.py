@@ -4,8 +4,7 @@ For chapter 12, whose attentions can stand on it. The library is imported on fir
 ``pip install 'tutorial-lib[hf]'``.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tutorial_lib import _arguments as check
+from tutorial_lib._kernels.hooks import evaluating
 from tutorial_lib.text.lengths import windows
 
 __all__ = ["TokenStates", "hf_encoder"]
@@ -106,7 +106,8 @@ def hf_encoder(
         told = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
         cuts = [[(piece.start, piece.end) for piece in windows(range(len(one)), size, stride=step)] for one in told]
         pieces = [told[i][start:end] for i, own in enumerate(cuts) for start, end in own if end > start]
-        with _still(net) if frozen else nullcontext():
+        gradient = torch.is_grad_enabled() and not frozen
+        with torch.set_grad_enabled(gradient), evaluating(net if frozen else None):
             parts: list[Tensor] = []
             for start in range(0, len(pieces), batch_size):
                 batch = pieces[start : start + batch_size]
@@ -202,16 +203,3 @@ def _positions(net: Any, tokenizer: Any) -> int | None:
 def _place(net: nn.Module) -> tuple[torch.device, torch.dtype]:
     weight = next(net.parameters())
     return weight.device, weight.dtype
-
-
-@contextmanager
-def _still(net: nn.Module) -> Iterator[None]:
-    """No gradient and no dropout inside; afterwards every layer is in the mode in which it was."""
-    modes = [(layer, layer.training) for layer in net.modules()]
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for layer, mode in modes:
-            layer.training = mode

@@ -3,13 +3,13 @@
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .. import _arguments as check
+from .._kernels.hooks import evaluating
 
 
 def sliding_window(
@@ -89,7 +89,7 @@ def sliding_window(
     ]
 
     keep_size, gradient = bool(keep_size), bool(gradient)
-    with torch.set_grad_enabled(gradient and torch.is_grad_enabled()), _evaluating(model):
+    with torch.set_grad_enabled(gradient and torch.is_grad_enabled()), evaluating(model):
         merged = _Merged(volume, window, places, None if blend == "uniform" else sigma_scale, keep_size)
         jobs = [(row, place) for row in range(len(volume)) for place in places]
         for first in range(0, len(jobs), batch_size):
@@ -135,26 +135,13 @@ def flip_average(model: Callable[[Tensor], Any], images: Tensor, *, dims: Sequen
         raise ValueError(f"dims must name each axis once, got {dims}")
     total, rebuild = None, None
     flips = [some for count in range(len(dims) + 1) for some in itertools.combinations(dims, count)]
-    with _evaluating(model):
+    with evaluating(model):
         for some in flips:
             tensors, rebuild = _flatten(model(images.flip(some)))
             back = [tensor.flip(some) for tensor in tensors]
             total = back if total is None else [sums + tensor for sums, tensor in zip(total, back)]
     assert rebuild is not None and total is not None
     return rebuild([sums / len(flips) for sums in total])
-
-
-@contextmanager
-def _evaluating(model: Any):
-    """A module in ``eval`` mode; each of its parts gets its own mode back."""
-    modes = {module: module.training for module in model.modules()} if isinstance(model, nn.Module) else {}
-    for module in modes:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 class _Merged:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tutorial_lib.course.catalogue import Chapter
 from tutorial_lib.course.clean import plain
-from tutorial_lib.course.core_path import core_path, places
+from tutorial_lib.course.core_path import core_path, is_folded, places
 from tutorial_lib.course.front.readme import colab_address
 from tutorial_lib.course.markup import sanitise
 from tutorial_lib.lab.claims import CLAIM_MIME, VERDICTS
@@ -108,10 +108,9 @@ def reading(notebook: dict) -> str:
     Args:
         notebook: as it is saved.
     """
-    cells = [{**cell, "source": "".join(cell["source"])} for cell in notebook["cells"]]
-    words, code = core_path({"cells": cells})
+    words, code = core_path(notebook)
     said = f"Core path: {words:,} words, {code} code cell{'s' * (code != 1)}"
-    if all(where != "deeper" for _, _, where in places({"cells": cells})):
+    if all(where != "deeper" for _, _, where in places(notebook)):
         return raw(f'<p class="reading">{said}.</p>')
     # The button is shown by the script that serves it; until then a choice made on another page holds already.
     return raw(
@@ -218,7 +217,7 @@ def _source(source: str, metadata: dict[str, Any], outputs: list[dict]) -> str:
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", source)), default=0))
     block = f"{fence}python\n{source}\n{fence}"
     setup = _SETUP in source
-    if not setup and not metadata.get("jupyter", {}).get("source_hidden"):
+    if not setup and not is_folded(metadata):
         return block
     draws = any("image/png" in output.get("data", {}) for output in outputs)
     words = "Set-up" if setup else "The code of this figure" if draws else "Code that you may skip"
