@@ -54,6 +54,7 @@ def saliency(
         Simonyan et al., Deep Inside Convolutional Networks, 2014 (arXiv:1312.6034); Smilkov et al., SmoothGrad, 2017
         (arXiv:1706.03825).
 
+    >>> from torch import nn
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
     >>> with torch.no_grad():
     ...     _ = model[1].weight.copy_(torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -3.0, 0.0]]))
