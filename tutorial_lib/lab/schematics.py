@@ -521,7 +521,7 @@ def ways_up():
 
     Three drawings of a network whose maps shrink over four levels on the way down and grow again on the way up. In
     U-Net each level of the way up takes the map of its own size from the way down. In UNet 3+ each level takes all
-    finer maps, pooled until they fit, and the coarsest one, enlarged. In RefineNet each level adds the map of its own
+    finer maps, pooled until they fit, and all coarser ones, enlarged. In RefineNet each level adds the map of its own
     size to what comes from below, and hands the sum on through a chain of pooling.
     """
     figure, ax = canvas(10, 4.1)
@@ -555,7 +555,9 @@ def ways_up():
                 for k in range(2):
                     spot = (up + half[level] - 0.34 + 0.16 * k, y - 0.08)
                     ax.add_patch(plt.Rectangle(spot, 0.11, 0.16, facecolor=STRONG[color], linewidth=0))
-        if name != "UNet 3+":
+        if name == "UNet 3+":  # the finest level reads the level but one below it, too
+            arrow(ax, (up + half[2], rise[2]), (up + 0.4, rise[0] - 0.15), STRONG[color], 0.3, mutation_scale=11)
+        else:
             arrow(ax, (down + half[3], rise[3]), (up - 0.1, rise[2] - 0.15))
         say(ax, (down + up) / 2, 0.3, note, size=9.5)
     say(ax, 0.14, 2.1, "down: pooled", "#555555", 9, rotation=90)
