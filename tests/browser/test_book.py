@@ -41,7 +41,7 @@ def site(tmp_path_factory):
     for module in ("sphinx", "furo", "myst_parser", "sphinx_copybutton"):
         pytest.importorskip(module, reason='no Sphinx to build the book: pip install -e ".[book]"')
     if ready := os.environ.get("TUTORIAL_BOOK"):
-        out = Path(ready)
+        out = Path(ready).resolve()
     else:
         out = tmp_path_factory.mktemp("book")
         lend_frames(out / "frames")
@@ -205,6 +205,31 @@ def test_the_keyboard_reaches_everything(site, new_page, name, width):
         page.keyboard.press("Tab")
     missed = "usable.filter(one => !reached.has(one)).map(one => one.outerHTML.slice(0, 120))"
     assert page.evaluate(missed) == []
+    page.close()
+    assert faults == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_keyboard_opens_and_closes_a_branch_of_the_contents(site, new_page, width):
+    base, _ = site
+    page, faults = watched(new_page, base, width, "light")
+    page.goto(f"{base}index.html")
+    branch = page.locator(".sidebar-tree li.has-children", has=page.get_by_role("link", name="Reference"))
+    opens, inside = branch.get_by_role("button", name="Toggle navigation of Reference"), branch.locator("ul").first
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if opens.evaluate("one => one === document.activeElement"):
+            break
+    assert opens.evaluate("one => one === document.activeElement && getComputedStyle(one).outlineStyle") == "solid"
+    box = opens.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= width  # in a narrow window the contents have come into it
+    assert not inside.is_visible() and opens.get_attribute("aria-expanded") == "false"
+    page.keyboard.press("Enter")
+    assert inside.is_visible() and opens.get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Space")
+    assert not inside.is_visible() and opens.get_attribute("aria-expanded") == "false"
+    opens.click()  # a mouse says it too
+    assert inside.is_visible() and opens.get_attribute("aria-expanded") == "true"
     page.close()
     assert faults == []
 

@@ -72,8 +72,8 @@ if (hide) {
   arrive();
 }
 
-// The theme opens the contents of a narrow window by labels, which no keyboard reaches.
-for (const label of document.querySelectorAll("label.nav-overlay-icon, label.toc-overlay-icon")) {
+// The theme opens the contents of a narrow window, and a branch of them, by labels, which no keyboard reaches.
+for (const label of document.querySelectorAll("label.nav-overlay-icon, label.toc-overlay-icon, .toctree-checkbox + label")) {
   const box = document.getElementById(label.htmlFor);
   label.tabIndex = 0;
   label.setAttribute("role", "button");
@@ -83,6 +83,9 @@ for (const label of document.querySelectorAll("label.nav-overlay-icon, label.toc
     event.preventDefault();
     box.click();
   });
+  const tell = () => label.setAttribute("aria-expanded", box.checked);
+  box.addEventListener("change", tell);
+  tell();
 }
 
 // What is wider than its place scrolls by the arrow keys, in every browser.
