@@ -250,7 +250,7 @@ def _outputs(outputs: list[dict], name: str, alt: str, files: dict[str, bytes], 
 
 
 def picture(address: str, content: bytes, alt: str) -> str:
-    """Return an image element that takes its room before the picture is loaded.
+    """Return an image element that takes its room before the picture is loaded, in a box that scrolls on a phone.
 
     Args:
         address: as seen from the page.
@@ -259,8 +259,8 @@ def picture(address: str, content: bytes, alt: str) -> str:
     """
     width, height = struct.unpack(">II", content[16:24])
     return (
-        f'<img class="figure" src="{address}" width="{width}" height="{height}" loading="lazy" '
-        f'alt="{html.escape(alt, quote=True)}">'
+        f'<div class="frame"><img class="figure" src="{address}" width="{width}" height="{height}" loading="lazy" '
+        f'alt="{html.escape(alt, quote=True)}"></div>'
     )
 
 

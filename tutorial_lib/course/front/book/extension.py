@@ -12,6 +12,9 @@ POLICY = (
     "script-src 'self' file: 'unsafe-inline'"
 )
 
+#: What the theme's frame says on a Chinese page.
+_CHINESE = {"Next": "下一页", "Previous": "上一页", "Home": "首页", "Search": "搜索", "On this page": "本页内容"}
+
 
 def _inline(translator, node) -> None:
     from docutils import nodes
@@ -42,11 +45,18 @@ def _mark_deeper(app, document) -> None:
 def _context(app, page: str, template: str, context: dict, tree) -> None:
     if page.startswith("zh/"):
         context["language"] = "zh-CN"
+        context["_"] = lambda words: _CHINESE.get(words, words)
+        # The Chinese pages follow one another; before and behind them come English ones, which none of them goes on to.
+        for way in ("prev", "next"):
+            if context.get(way) and "/" in context[way]["link"]:
+                context[way] = None
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     context["metatags"] = policy + context.get("metatags", "")
 
 
 def _docstring(app, what: str, name: str, value, options, lines: list[str]) -> None:
+    # Napoleon takes an argument that a letter tells ("num_classes: C.") for a list whose first item is C.
+    lines[:] = re.sub(r"^(\s*:[^:\n]+:)\n\s+(\w)\.(?=\s|$)", r"\1 \2\\.", "\n".join(lines), flags=re.M).split("\n")
     # A shape such as (B, C, *spatial) is no emphasis.
     lines[:] = [re.sub(r"(?<![\w*`\\])\*(?=\w+[,)\]])", r"\\*", line) for line in lines]
 
@@ -58,10 +68,16 @@ def _skip(app, what: str, name: str, value, skip: bool, options) -> bool | None:
 
 def setup(app) -> dict:
     """Register with Sphinx."""
+    from sphinx.domains.python import PyObject
+
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":  # "Attributes:" of a docstring, which would stand under "Variables"
+            field.label = "Attributes"
     app.add_html_math_renderer("mathml", inline_renderers=(_inline, None), block_renderers=(_block, None))
     # Before Sphinx collects the titles for its tables of contents, which then have the label too.
     app.connect("doctree-read", _mark_deeper, priority=0)
     app.connect("html-page-context", _context)
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("autodoc-skip-member", _skip)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    # Raised when pages that were read before must be read again.
+    return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

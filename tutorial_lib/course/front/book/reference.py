@@ -75,12 +75,14 @@ def module_page(module_name: str, places: Places, source: str) -> tuple[str, lis
     parts = [f"{title}\n{'=' * len(title)}", f".. automodule:: {module_name}\n   :no-members:"]
     if names:
         parts.append(f".. currentmodule:: {module_name}")
+    others = {name: other for name in names if (other := home(getattr(module, name))) and other != module_name}
+    if others:
+        role = {name: "class" if inspect.isclass(getattr(module, name)) else "func" for name in others}
+        links = ", ".join(f":{role[name]}:`{name} <{other}.{name}>`" for name, other in others.items())
+        parts.append(f"Can be imported from here, too: {links}.")
     for name in names:
         value = getattr(module, name)
-        other = home(value)
-        if other and other != module_name:
-            role = "class" if inspect.isclass(value) else "func"
-            parts.append(f"**{name}** is told at :{role}:`{other}.{name}`; it can be had from here, too.")
+        if name in others:
             continue
         if inspect.isclass(value):
             kind, options = "autoclass", ["   :members:", "   :no-undoc-members:"]
@@ -92,7 +94,8 @@ def module_page(module_name: str, places: Places, source: str) -> tuple[str, lis
                 f"``{value!r}``" if len(repr(value)) < 100 else f"A {type(value).__name__}."
             ]
             kind, options = "py:data", ["", *(f"   {line}" for line in said)]
-        parts.append("\n".join([f".. {kind}:: {module_name}.{name}", *options]))
+        where = name if kind == "py:data" else f"{module_name}.{name}"  # autodoc takes the module off by itself
+        parts.append("\n".join([f".. {kind}:: {where}", *options]))
         if line := _line(name, places, source):
             parts.append(f"   {line}")
     return "\n\n".join(parts) + "\n", names
@@ -152,8 +155,9 @@ def index_page(modules: Sequence[str]) -> str:
     tree = "\n".join(f"   {name.removeprefix('tutorial_lib.')}" for name in modules)
     return (
         "Reference\n=========\n\n"
-        "Every public name of the package, from its docstring: the formula, the arguments with their shapes and units, "
-        "the errors, the paper, an example that the tests run. *[source]* beside a name shows its code.\n\n"
-        ".. list-table::\n   :widths: 30 70\n\n   " + "\n   ".join(rows) + "\n\n"
+        "Every public name of the package, a page a module. A name is told by its docstring: the formula, the "
+        "arguments with their shapes and units, the errors, the paper, and an example that the tests run. *[source]* "
+        "beside a name shows its code; below it stand the chapters that use it and the file that tests it.\n\n"
+        ".. list-table::\n   :widths: 30 70\n   :class: modules\n\n   " + "\n   ".join(rows) + "\n\n"
         f".. toctree::\n   :hidden:\n\n{tree}\n"
     )

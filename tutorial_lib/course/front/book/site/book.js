@@ -94,3 +94,11 @@ const reachable = () => document.querySelectorAll("article pre, article .table, 
 );
 addEventListener("load", reachable);
 addEventListener("resize", reachable);
+
+// A module's name may be broken after a point or a line below, and nowhere else.
+for (const one of document.querySelectorAll("article h1, .sidebar-tree a, .related-pages .title, table.modules a span")) {
+  const text = one.firstChild;
+  if (text?.nodeType !== Node.TEXT_NODE || !/^tutorial_lib\./.test(text.data)) continue;
+  const parts = text.data.split(/(?<=\.|(?<!tutorial)_)/).flatMap((part) => [part, document.createElement("wbr")]);
+  text.replaceWith(...parts.slice(0, -1));
+}
