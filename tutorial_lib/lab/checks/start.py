@@ -2,7 +2,9 @@
 
 import torch
 
-from ..exercises import call, expect, require
+from ..exercises import call, expect, judge_verdict, require
+
+LEAST_PAIRS, MARGIN = 10, 0.01  # of a claim of one's own
 
 
 def double(answer) -> None:
@@ -76,3 +78,8 @@ def pairing(answer) -> None:
         "B": "",
     }
     expect(answer, "B", given="the three run functions", hint=hints[answer])
+
+
+def claim(answer) -> None:
+    """A claim of one's own: ``(prediction, differences, verdict)``, differences of accuracy, one a seed."""
+    judge_verdict(answer, pairs=LEAST_PAIRS, margin=MARGIN, score="accuracies")
