@@ -1,11 +1,12 @@
-"""A claim of one's own, in several chapters with one rule: foreseen, paired, of enough seeds, and its verdict earned."""
+"""A claim of one's own, in several chapters with one rule: foreseen, paired, enough seeds, and its verdict earned."""
 
 import pytest
 
 from tutorial_lib.lab import check
 
 #: The exercise, and what its differences are of.
-CLAIMS = {"start.claim": "accuracies", "metrics.claim": "scores", "level_sets.claim": "Dice", "rcnn.claim": "recalls and APs"}
+CLAIMS = {"metrics.claim": "scores", "level_sets.claim": "Dice", "rcnn.claim": "recalls and APs"}
+CLAIMS["start.claim"] = "accuracies"
 
 
 def around(mean, spread, pairs=12):
