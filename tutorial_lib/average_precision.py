@@ -36,7 +36,14 @@ _VOC_RECALLS = np.arange(11) / 10
 
 
 class Detections(NamedTuple):
-    """What a detector found in one image: ``boxes`` (K, 4), ``scores`` (K,), ``labels`` (K,), ``masks`` (K, H, W)."""
+    """What a detector found in one image.
+
+    Attributes:
+        boxes: (K, 4), as (x1, y1, x2, y2).
+        scores: (K,), the larger the surer.
+        labels: (K,) whole numbers, the classes.
+        masks: (K, H, W), or None.
+    """
 
     boxes: Tensor
     scores: Tensor
@@ -45,10 +52,15 @@ class Detections(NamedTuple):
 
 
 class Truths(NamedTuple):
-    """The objects of one image: ``boxes`` (G, 4), ``labels`` (G,), and what may be known of them besides.
+    """The objects of one image, and what may be known of them besides.
 
-    ``masks`` (G, H, W); ``crowd`` (G,): a region of many objects; ``difficult`` (G,): neither right nor wrong to find;
-    ``area`` (G,): in square pixels, by default the box's or mask's.
+    Attributes:
+        boxes: (G, 4), as (x1, y1, x2, y2).
+        labels: (G,) whole numbers, the classes.
+        masks: (G, H, W), or None.
+        crowd: (G,), True for a region of many objects.
+        difficult: (G,), True where it is neither right nor wrong to find the object.
+        area: (G,), in square pixels; by default the box's or the mask's.
     """
 
     boxes: Tensor

@@ -388,7 +388,12 @@ def _keep_best(iou: Tensor, matches: Tensor) -> Tensor:
 
 
 class Sample(NamedTuple):
-    """Numbers of the anchors that a loss looks at: ``positive`` and ``negative``, both (K,) int64, rising."""
+    """Numbers of the anchors that a loss looks at.
+
+    Attributes:
+        positive: (K,) int64, rising: anchors with an object.
+        negative: (K,) int64, rising: anchors of the background.
+    """
 
     positive: Tensor
     negative: Tensor

@@ -44,7 +44,14 @@ __all__ = [
 
 
 class DTCLoss(NamedTuple):
-    """What :func:`dtc_loss` returns, each a scalar: ``total``, and the three terms before they are weighted."""
+    """What :func:`dtc_loss` returns: the loss, and its three terms before they are weighted.
+
+    Attributes:
+        total: (): the weighted sum.
+        dice: (): of the labelled images' masks.
+        sdf: (): of their distance maps.
+        consistency: (): between the two answers, on all images.
+    """
 
     total: Tensor
     dice: Tensor
@@ -53,7 +60,13 @@ class DTCLoss(NamedTuple):
 
 
 class DTCWeights(NamedTuple):
-    """The three numbers that :func:`dtc_loss` is set by."""
+    """The three numbers that :func:`dtc_loss` is set by.
+
+    Attributes:
+        beta: weight of the distance maps' loss.
+        lam: weight of the consistency, at this step.
+        k: steepness with which a distance becomes a mask.
+    """
 
     beta: float
     lam: float
@@ -323,7 +336,13 @@ class TwoStreamBatchSampler(Sampler[list[int]]):
 
 
 class MeanTeacherLoss(NamedTuple):
-    """What :func:`mean_teacher_loss` returns, each a scalar: ``total``, and the two terms before they are weighted."""
+    """What :func:`mean_teacher_loss` returns: the loss, and its two terms before they are weighted.
+
+    Attributes:
+        total: (): the weighted sum.
+        dice: (): of the labelled images.
+        consistency: (): between student and teacher.
+    """
 
     total: Tensor
     dice: Tensor
@@ -402,11 +421,20 @@ class MeanTeacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, *inputs, **options):
-        """Run the averaged network, without gradient."""
+        """Run the averaged network, without gradient.
+
+        Args:
+            inputs: of the network.
+            options: of the network.
+        """
         return self.model(*inputs, **options)
 
     def update(self, student: nn.Module) -> None:
-        """Move towards the student; call once after each optimizer step."""
+        """Move towards the student; call once after each optimizer step.
+
+        Args:
+            student: the network that is followed, after its step.
+        """
         decay = min(1 - 1 / (self.updates + 1), self.decay)
         ema_update(self.model, student, decay=decay, buffers=self.buffer_policy)
         self.updates += 1

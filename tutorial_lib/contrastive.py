@@ -154,12 +154,26 @@ class ImageTextModel(nn.Module):
         return (-self.log_scale).exp().clamp(min=0.01)
 
     def pictures(self, image: Tensor) -> Tensor:
-        """Return the pictures' vectors, (B, width)."""
+        """Return the pictures' vectors.
+
+        Args:
+            image: (B, in_channels, H, W).
+
+        Returns:
+            (B, width).
+        """
         check.tensor(image, "image", f"(B, {self.in_channels}, H, W)", kind="floating-point")
         return self.picture_head(self.body(image))
 
     def texts(self, text: Tensor) -> Tensor:
-        """Return the texts' vectors, (B, width): the mean of their words'."""
+        """Return the texts' vectors, each the mean of its words'.
+
+        Args:
+            text: (B, L) numbers of words, 0 for padding.
+
+        Returns:
+            (B, width).
+        """
         states, real = self.text(text)
         share = real.to(states)[..., None]
         return self.text_head((states * share).sum(1) / share.sum(1))

@@ -150,7 +150,13 @@ def target(picture: Tensor, noise: Tensor, t: Any, alpha_bar: Tensor, *, kind: s
 
 
 class Prediction(NamedTuple):
-    """One guess, said in three ways: ``picture`` (x_0), ``noise`` (ε) and ``v``, each (B, …)."""
+    """One guess, said in three ways.
+
+    Attributes:
+        picture: (B, …), the picture itself, x_0.
+        noise: (B, …), the noise ε in it.
+        v: (B, …), the mixture of both that :func:`target` makes.
+    """
 
     picture: Tensor
     noise: Tensor

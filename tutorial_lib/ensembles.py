@@ -178,11 +178,12 @@ def vote(
 
 
 class OutOfFold(NamedTuple):
-    """``probs`` (N, C): of each row, by the model that did not see it, nan where no fold tests it; ``models``, one a
-    fold."""
+    """What :func:`out_of_fold` returns."""
 
     probs: np.ndarray
+    """(N, C), of each row by the model that did not see it; nan where no fold tests it."""
     models: list[Predict]
+    """One a fold."""
 
 
 def out_of_fold(fit: Fit, inputs: Any, targets: Any, folds: Folds) -> OutOfFold:
@@ -315,12 +316,14 @@ def blend(fits: Sequence[Fit], meta: Fit, inputs: Any, targets: Any, held_out: S
 
 
 class Bagged(NamedTuple):
-    """``predict``, the mean of all; ``models``; ``out_of_bag`` (N, C), of each row by the models that did not draw it,
-    nan where all did."""
+    """What :func:`bag` returns."""
 
     predict: Predict
+    """Gives the mean of all models, (N, C)."""
     out_of_bag: np.ndarray
+    """(N, C), of each row by the models that did not draw it; nan where all did."""
     models: list[Predict]
+    """The models themselves."""
 
 
 def bag(
@@ -382,13 +385,16 @@ def bag(
 
 
 class Boosted(NamedTuple):
-    """``predict`` gives shares of the votes, (N, C); ``alphas``, the weight of each model; ``errors``, its weighted
-    error in training; ``models``."""
+    """What :func:`samme` returns."""
 
     predict: Predict
+    """Gives shares of the votes, (N, C)."""
     alphas: list[float]
+    """The weight of each model."""
     errors: list[float]
+    """The weighted error of each in training."""
     models: list[Predict]
+    """The models themselves."""
 
 
 def samme(fit: Fit, inputs: Any, targets: Any, *, classes: int, rounds: int, rate: float = 1.0) -> Boosted:
@@ -472,8 +478,11 @@ class Ambiguity(NamedTuple):
     """``ensemble`` = ``members`` − ``spread``: errors of the mean and of its members, and how far these differ."""
 
     ensemble: float
+    """Error of the mean."""
     members: float
+    """Mean error of the members."""
     spread: float
+    """How far the members differ from their mean."""
 
 
 def ambiguity(predictions: Any, targets: Any, *, weights: check.Numbers | None = None) -> Ambiguity:
@@ -538,13 +547,18 @@ def majority_accuracy(accuracy: float, models: int) -> float:
 
 
 class CorrectedTest(NamedTuple):
-    """``difference``, the mean; ``t`` and ``p`` (two-sided) with the correction; ``low`` and ``high``, its interval."""
+    """What :func:`corrected_t_test` returns."""
 
     difference: float
+    """The mean."""
     t: float
+    """Student's, with the correction."""
     p: float
+    """Two-sided, with the correction."""
     low: float
+    """Lower end of the interval."""
     high: float
+    """Its upper end."""
 
 
 def corrected_t_test(differences: check.Numbers, *, test_share: float, level: float = 0.95) -> CorrectedTest:

@@ -81,7 +81,12 @@ def kernel_distance(real: Tensor, made: Tensor) -> Tensor:
 
 
 class PrecisionRecall(NamedTuple):
-    """``precision``: the share of made pictures that lie among real ones; ``recall``: of real among made."""
+    """``precision``: the share of made pictures that lie among real ones; ``recall``: of real among made.
+
+    Attributes:
+        precision: from 0 to 1; low where made pictures look like no real one.
+        recall: from 0 to 1; low where kinds of real pictures are never made.
+    """
 
     precision: float
     recall: float

@@ -13,7 +13,14 @@ __all__ = ["HybridLoss", "hybrid_loss"]
 
 
 class HybridLoss(NamedTuple):
-    """What :func:`hybrid_loss` returns: the sum, and its three terms, all scalars."""
+    """What :func:`hybrid_loss` returns: the sum, and its three terms before they are weighted.
+
+    Attributes:
+        total: (): the weighted sum.
+        focal: (): a pixel's view.
+        structure: (): a patch's view, 1 less the structural similarity.
+        overlap: (): the whole map's view, 1 less the overlap.
+    """
 
     total: Tensor
     focal: Tensor

@@ -34,7 +34,14 @@ _LARGE_SAMPLE_BYTES = 1 << 18
 
 
 class Mixed(NamedTuple):
-    """What :func:`mixup` returns: the mixed batch, and the draw that made it."""
+    """What :func:`mixup` returns: the mixed batch, and the draw that made it.
+
+    Attributes:
+        inputs: (B, ...), the blends.
+        targets: (B, ...), the blends of the targets.
+        lam: the weight of a row itself.
+        index: (B,) int64, the partner of each row.
+    """
 
     inputs: Tensor
     targets: Tensor
@@ -290,7 +297,13 @@ def _tell_flow_sum(logits: Tensor) -> None:
 
 
 class Draw(NamedTuple):
-    """One mixing inside a model: where, how much, and with whom."""
+    """One mixing inside a model: where, how much, and with whom.
+
+    Attributes:
+        layer: its name; ``""`` is the input.
+        lam: the weight of a row itself.
+        index: (B,) int64, the partner of each row.
+    """
 
     layer: str
     lam: Tensor

@@ -176,7 +176,15 @@ class FlexMatchThresholds(nn.Module):
         self.register_buffer("label", torch.full((check.whole(images, "images", low=1),), -1, dtype=torch.int64))
 
     def forward(self, rows: Tensor, weak_logits: Tensor) -> Tensor:
-        """Take in what is sure of these images (numbers ``rows`` (B,), logits (B, C)); return the thresholds (C,)."""
+        """Take in what is sure of these images; return the thresholds.
+
+        Args:
+            rows: (B,) int64, the images' numbers.
+            weak_logits: (B, C), of the images weakly changed.
+
+        Returns:
+            (C,), a threshold a class.
+        """
         check.tensor(rows, "rows", "(B,)", kind="whole")
         check.tensor(weak_logits, "weak_logits", f"({len(rows)}, {self.classes})", kind="floating-point")
         if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < len(self.label)):
@@ -377,8 +385,10 @@ class MultiMixBatch(NamedTuple):
     """A training step's data; a rung of the ladder reads what it uses, and the rest may be ``None``.
 
     Attributes:
-        class_images: (B, C, H, W) in [0, 1], with a class; ``class_target`` (B,) int64.
-        mask_images: (S, C, H, W) in [0, 1], with masks; ``mask_target`` (S, masks, H, W).
+        class_images: (B, C, H, W) in [0, 1], with a class.
+        class_target: (B,) int64, their classes.
+        mask_images: (S, C, H, W) in [0, 1], with masks.
+        mask_target: (S, masks, H, W), their masks.
         unlabelled_class_images: (U, C, H, W) in [0, 1], without a class.
         unlabelled_mask_images: (S, C, H, W) in [0, 1], without masks, as many as with.
         hidden_target: (U,) int64, the true classes of ``unlabelled_class_images``, to watch by.

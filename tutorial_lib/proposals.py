@@ -126,14 +126,24 @@ def _pixels(image: Any):
 
 
 class Proposals(NamedTuple):
-    """What :meth:`RegionProposals.propose` returns: for each image ``boxes`` (K, 4) and ``scores`` (K,), best first."""
+    """What :meth:`RegionProposals.propose` returns: for each image ``boxes`` (K, 4) and ``scores`` (K,), best first.
+
+    Attributes:
+        boxes: (K, 4) for each image.
+        scores: (K,) for each image, from 0 to 1.
+    """
 
     boxes: list[Tensor]
     scores: list[Tensor]
 
 
 class RegionLoss(NamedTuple):
-    """The two losses of :meth:`RegionProposals.loss`: is there an object, and where are its edges."""
+    """The two losses of :meth:`RegionProposals.loss`: is there an object, and where are its edges.
+
+    Attributes:
+        objectness: (): is there an object at the anchor.
+        boxes: (): where are its edges.
+    """
 
     objectness: Tensor
     boxes: Tensor
@@ -242,6 +252,9 @@ class RegionProposals(nn.Module):
         Args:
             features: one map or several, (B, channels, H_l, W_l).
             strides: pixels of the image between two cells, one a map.
+
+        Returns:
+            Scores (B, A), offsets (B, A, 4), and the A anchors with their levels.
         """
         features = [features] if isinstance(features, Tensor) else list(features)
         strides = check.numbers(strides, "strides", length=len(features), above=0)
@@ -270,6 +283,9 @@ class RegionProposals(nn.Module):
         Args:
             scores: from ``forward``.
             image_sizes: (height, width) of each image, before it was padded to the batch's size.
+
+        Returns:
+            Boxes and scores of each image.
         """
         logits, offsets = scores.logits.detach(), scores.offsets.detach()
         before, after = (pair[0 if self.training else 1] for pair in (self.before, self.after))
@@ -304,6 +320,9 @@ class RegionProposals(nn.Module):
             scores: from ``forward``.
             objects: (G, 4) for each image; G may be 0.
             generator: source of the sample; None: torch's global one.
+
+        Returns:
+            Two scalars.
         """
         if len(objects) != len(scores.logits):
             raise ValueError(f"objects must be one tensor an image, {len(scores.logits)}, got {len(objects)}")

@@ -810,6 +810,14 @@ def read_synonyms(path: str | PathLike, *, parts: Iterable[str] | None = None) -
 
     Raises:
         ValueError: if the file holds no set of two or more words, or none of the parts that were asked for.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "synonyms.txt")
+    ...     _ = path.write_text("n\tfever|pyrexia\nv\tdeny|rule_out\n", encoding="utf-8")
+    ...     read_synonyms(path, parts=["n"])
+    {'fever': ['pyrexia'], 'pyrexia': ['fever']}
     """
     wanted = None if parts is None else set(check.strings(parts, "parts"))
     groups, seen = [], set()
@@ -838,6 +846,14 @@ def read_homophones(path: str | PathLike) -> dict[str, str]:
 
     Raises:
         ValueError: if no line holds a sound and two characters.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "sounds.txt")
+    ...     _ = path.write_text("tong\t痛\t通\t同\n", encoding="utf-8")
+    ...     read_homophones(path)
+    {'痛': '通同', '通': '痛同', '同': '痛通'}
     """
     table: dict[str, str] = {}
     with _open(path) as file:
@@ -911,7 +927,15 @@ class WordNetSynonyms(Mapping[str, list[str]]):
 
 
 def wordnet_synonyms(*, part: str | None = None, max_senses: int | None = None) -> WordNetSynonyms:
-    """WordNet's synonyms through NLTK, as a table; see :class:`WordNetSynonyms`."""
+    """WordNet's synonyms through NLTK, as a table; see :class:`WordNetSynonyms`.
+
+    Args:
+        part: as in :class:`WordNetSynonyms`.
+        max_senses: as in :class:`WordNetSynonyms`.
+
+    Returns:
+        The table.
+    """
     return WordNetSynonyms(part=part, max_senses=max_senses)
 
 
@@ -920,6 +944,12 @@ _CHINESE_NUMERAL = re.compile("[零〇一二两三四五六七八九十百千万
 
 def has_number(token: str) -> bool:
     """Whether a token holds a digit (``5``, ``168/98``, ``500mg``, ``B12``), or is a number in Chinese numerals.
+
+    Args:
+        token: one token.
+
+    Returns:
+        True or False: a rule that ``keep=`` takes.
 
     >>> [has_number(token) for token in ("2.5", "B12", "三", "mg", "三叉")]
     [True, True, True, False, False]

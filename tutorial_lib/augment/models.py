@@ -88,7 +88,14 @@ class WordSampler:
 
     @classmethod
     def from_texts(cls, texts: Iterable[Sequence[str]]) -> "WordSampler":
-        """The unigram distribution: how often each token occurs in the texts (lists of tokens)."""
+        """The unigram distribution: how often each token occurs in the texts (lists of tokens).
+
+        Args:
+            texts: the corpus.
+
+        Returns:
+            A sampler of its tokens.
+        """
         return cls(Counter(chain.from_iterable(corpus_of(texts))))
 
     def __call__(self, rng: random.Random) -> str:
@@ -141,12 +148,23 @@ class TfIdf:
         self._sampler = WordSampler(weights if any(weights.values()) else dict.fromkeys(weights, 1.0))
 
     def state_dict(self) -> dict:
-        """All that was learnt, as numbers and strings; JSON can hold it."""
+        """All that was learnt, as numbers and strings; JSON can hold it.
+
+        Returns:
+            A new dictionary.
+        """
         return {"idf": dict(self.idf), "score": dict(self.score), "unseen": self._unseen}
 
     @classmethod
     def from_state_dict(cls, state: Mapping) -> "TfIdf":
-        """The object whose ``state_dict`` this is."""
+        """The object whose ``state_dict`` this is.
+
+        Args:
+            state: what :meth:`state_dict` gave.
+
+        Returns:
+            An equal object, without its corpus.
+        """
         new = cls.__new__(cls)
         new._set(dict(state["idf"]), dict(state["score"]), float(state["unseen"]))
         return new
@@ -164,6 +182,13 @@ class TfIdf:
 
         Where all are equal (a text of one word, say) the formula is 0/0 and each gets p.
 
+        Args:
+            tokens: of one text.
+            p: the mean probability that is wanted, from 0 to 1.
+
+        Returns:
+            As many probabilities as tokens.
+
         >>> TfIdf([["no", "fever"], ["no", "cough"]]).probabilities(["no", "fever"], p=0.3)
         [0.6, 0.0]
         """
@@ -178,5 +203,12 @@ class TfIdf:
         return [min(1.0, rate * (top - value)) for value in values]
 
     def sample(self, rng: random.Random) -> str:
-        """Draw a word with weight max S - S(w)."""
+        """Draw a word with weight max S - S(w).
+
+        Args:
+            rng: source of all randomness.
+
+        Returns:
+            The word.
+        """
         return self._sampler(rng)

@@ -41,6 +41,12 @@ class protect:
 def is_punctuation(token: str) -> bool:
     """Whether a token holds neither a letter nor a digit.
 
+    Args:
+        token: one token.
+
+    Returns:
+        True or False: a rule that ``keep=`` takes.
+
     >>> [is_punctuation(token) for token in (".", "。", "...", "mg", "5", "don't")]
     [True, True, True, False, False, False]
     """

@@ -21,13 +21,17 @@ class Augmented(NamedTuple):
     """One augmented text, and where it came from."""
 
     text: str
+    """The text that was made."""
     tokens: list[str]
+    """Its tokens."""
     label: object
     """The label of the source, as it was given; None where there are no labels."""
     operation: str
+    """The name of what made it."""
     source: str
     """The text it was made from, untouched."""
     source_tokens: list[str]
+    """Its tokens."""
     index: int  # type: ignore[assignment]  # the public name; a tuple has a method of that name
     """The source's place in the data set."""
     variant: int
@@ -61,6 +65,13 @@ class Augmented(NamedTuple):
 
 def token_spans(text: str, tokens: Sequence[str]) -> list[tuple[int, int] | None]:
     """Where each token stands in a text, as (start, end); None for a token that is not found after the last one.
+
+    Args:
+        text: where the tokens come from.
+        tokens: in their order; upper and lower case are one.
+
+    Returns:
+        As many spans as tokens: ``text[start:end]``.
 
     >>> token_spans("No  fever.", ["no", "fever", "."])
     [(0, 2), (4, 9), (9, 10)]

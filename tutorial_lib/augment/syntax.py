@@ -357,7 +357,20 @@ class _Tree:
 
 
 def from_spacy(doc) -> list[tuple[str, int, str]]:
-    """The rows ``(token, head, relation)`` of a parsed spaCy ``Doc``, or of a sentence of it (a ``Span``)."""
+    """The rows ``(token, head, relation)`` of a parsed spaCy ``Doc``, or of a sentence of it (a ``Span``).
+
+    Args:
+        doc: a parsed ``Doc`` or a ``Span`` of one: its tokens have ``i``, ``text``, ``head`` and ``dep_``.
+
+    Returns:
+        A row a token; ``head`` counts from the first token, and the root is its own head.
+
+    >>> from types import SimpleNamespace as Token
+    >>> denies = Token(i=1, text="denies", dep_="ROOT")
+    >>> denies.head, she = denies, Token(i=0, text="She", dep_="nsubj", head=denies)
+    >>> from_spacy([she, denies])
+    [('She', 1, 'nsubj'), ('denies', 1, 'ROOT')]
+    """
     tokens = list(doc)
     first = tokens[0].i if tokens else 0
     return [(token.text, token.head.i - first, token.dep_) for token in tokens]
@@ -365,6 +378,12 @@ def from_spacy(doc) -> list[tuple[str, int, str]]:
 
 def spacy_parser(nlp) -> Parser:
     """Make a parser from a spaCy pipeline, as ``spacy.load("en_core_web_sm")`` gives one; our tokens are kept.
+
+    Args:
+        nlp: the pipeline; it must hold a tagger and a parser.
+
+    Returns:
+        ``parser(tokens)``, which gives the rows of :func:`from_spacy`.
 
     Raises:
         ImportError: if spaCy is not there.

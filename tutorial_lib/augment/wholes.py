@@ -132,6 +132,11 @@ def back_translation(
     References:
         Sennrich et al., Improving Neural Machine Translation Models with Monolingual Data, ACL 2016; Xie et al.,
         Unsupervised Data Augmentation, 2020 (arXiv:1904.12848).
+
+    >>> def translate(texts, source, target):  # a model's place
+    ...     return [text.replace("illness", "Krankheit").replace("Krankheit", "disease") for text in texts]
+    >>> back_translation(["a", "long", "illness"], translate=translate, rng=random.Random(0))
+    ['a', 'long', 'disease']
     """
     tokens = tokens_of(tokens, rng)
     pivots = _languages(pivots)
@@ -202,6 +207,9 @@ def label_prompt(
         words: how many of them; ``None`` takes all.
         separator: what stands between the label and the words.
         language: how words are joined.
+
+    Returns:
+        One line, without an end.
 
     >>> label_prompt("cardiology", ["The", "patient", "reports", "chest", "pain"])
     'cardiology: The patient reports'

@@ -19,7 +19,15 @@ Backbone = Callable[[Tensor], Tensor | Sequence[Tensor] | Mapping[Any, Tensor]]
 
 
 class DetectionLoss(NamedTuple):
-    """The losses of a detector, each a scalar; exactly 0 where a network has no such part, or an image no object."""
+    """The losses of a detector, each a scalar; exactly 0 where a network has no such part, or an image no object.
+
+    Attributes:
+        classes: what is in each box.
+        boxes: how its edges must move.
+        objectness: is there an object at each anchor.
+        proposals: how the anchors' edges must move.
+        masks: the masks in boxes with an object.
+    """
 
     classes: Tensor
     boxes: Tensor
@@ -129,7 +137,15 @@ class RCNN(_GivenBoxes):
         self.context = check.whole(context, "context", low=0, high=(self.crop - 1) // 2)
 
     def pooled(self, images: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        """The features of each box, from a forward pass of its own."""
+        """The features of each box, from a forward pass of its own.
+
+        Args:
+            images: (B, C, H, W).
+            boxes: (K_i, 4) for each image.
+
+        Returns:
+            (K, channels, size, size), of all images' boxes, one after the other.
+        """
         grow = self.context / (self.crop - 2 * self.context)
         wide = []
         for some in boxes:
@@ -165,7 +181,15 @@ class FastRCNN(_GivenBoxes):
         super().__init__(backbone, head, strides, multiple)
 
     def pooled(self, images: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        """The features of each box, cut out of the image's maps."""
+        """The features of each box, cut out of the image's maps.
+
+        Args:
+            images: (B, C, H, W).
+            boxes: (K_i, 4) for each image.
+
+        Returns:
+            (K, channels, size, size), of all images' boxes, one after the other.
+        """
         return self.head.cut(self.features(images), boxes, self.strides)
 
 
@@ -212,7 +236,20 @@ class FasterRCNN(_Detector):
     def loss(
         self, images: Sequence[Tensor], truths: Sequence[Any], *, generator: torch.Generator | None = None
     ) -> DetectionLoss:
-        """The losses of both stages, trained together."""
+        """The losses of both stages, trained together.
+
+        Args:
+            images: (C, H, W) each, of any sizes.
+            truths: boxes and labels of each image, as :class:`tutorial_lib.average_precision.Truths` or as a
+                dictionary; an image may have none.
+            generator: source of both samples; None: torch's global one.
+
+        Returns:
+            The four losses; their sum is ``total``.
+
+        Raises:
+            ValueError: truths that do not fit the images, or labels that are no classes.
+        """
         return self._losses(images, truths, generator)[0]
 
     def _losses(self, images, truths, generator) -> tuple[DetectionLoss, list[Tensor], list[Sampled], list[dict]]:
@@ -230,7 +267,14 @@ class FasterRCNN(_Detector):
 
     @torch.no_grad()
     def detect(self, images: Sequence[Tensor]) -> list[Detections]:
-        """Detections of each image, best first."""
+        """Detections of each image, best first.
+
+        Args:
+            images: (C, H, W) each, of any sizes.
+
+        Returns:
+            Boxes, scores and labels of each image, in its own pixels; without gradient.
+        """
         padded, sizes = self.batch(images)
         return self._detect(self.features(padded), sizes)
 
@@ -279,7 +323,20 @@ class MaskRCNN(FasterRCNN):
     def loss(
         self, images: Sequence[Tensor], truths: Sequence[Any], *, generator: torch.Generator | None = None
     ) -> DetectionLoss:
-        """The losses of all three stages; masks are learned in the boxes with an object."""
+        """The losses of all three stages; masks are learned in the boxes with an object.
+
+        Args:
+            images: (C, H, W) each, of any sizes.
+            truths: boxes and labels of each image, as :class:`tutorial_lib.average_precision.Truths` or as a
+                dictionary, with ``masks`` (G, H, W).
+            generator: source of both samples; None: torch's global one.
+
+        Returns:
+            The five losses; their sum is ``total``.
+
+        Raises:
+            ValueError: as :meth:`FasterRCNN.loss`; truths without masks.
+        """
         losses, maps, sampled, known = self._losses(images, truths, generator)
         for place, truth in enumerate(known):
             if truth.get("masks") is None:
@@ -290,7 +347,15 @@ class MaskRCNN(FasterRCNN):
 
     @torch.no_grad()
     def detect(self, images: Sequence[Tensor], *, rule: str = "exact") -> list[Detections]:
-        """Detections of each image with their masks; ``rule`` of :func:`paste_masks`."""
+        """Detections of each image with their masks.
+
+        Args:
+            images: (C, H, W) each, of any sizes.
+            rule: how a mask comes into the image, as in :func:`paste_masks`.
+
+        Returns:
+            As :meth:`FasterRCNN.detect`, with ``masks`` (K, H, W).
+        """
         padded, sizes = self.batch(images)
         maps = self.features(padded)
         found = self._detect(maps, sizes)

@@ -136,7 +136,16 @@ class BoxHead(_Stage):
         generator: torch.Generator | None = None,
     ) -> list[Sampled]:
         """Of each image the boxes for the loss; the objects' own boxes are added to the proposals, so that early on,
-        when no proposal is good, there is something to learn from."""
+        when no proposal is good, there is something to learn from.
+
+        Args:
+            proposals: (K, 4) for each image.
+            truths: a dictionary an image: ``boxes`` (G, 4) and ``labels`` (G,), whole numbers from 0.
+            generator: source of the sample; None: torch's global one.
+
+        Returns:
+            For each image the boxes, their labels (the background is ``classes``) and the numbers of their objects.
+        """
         sampled = []
         for found, truth in zip(proposals, truths):
             objects, labels = truth["boxes"].to(found), truth["labels"]
@@ -156,7 +165,17 @@ class BoxHead(_Stage):
         sampled: Sequence[Sampled],
         truths: Sequence[Mapping[str, Tensor]],
     ) -> tuple[Tensor, Tensor]:
-        """The loss of the classes, and that of the edges of boxes with an object."""
+        """The loss of the classes, and that of the edges of boxes with an object.
+
+        Args:
+            logits: (K, classes + 1), of all images' boxes, one after the other.
+            offsets: (K, classes, 4), of the same.
+            sampled: from :meth:`sample`.
+            truths: a dictionary an image: ``boxes`` (G, 4) and ``labels`` (G,), whole numbers from 0.
+
+        Returns:
+            Two scalars, both divided by the number of boxes.
+        """
         labels = torch.cat([one.labels for one in sampled])
         with_object = (labels < self.classes).nonzero()[:, 0]
         boxes = torch.cat([one.boxes for one in sampled])[with_object]
@@ -178,7 +197,17 @@ class BoxHead(_Stage):
     def detect(
         self, logits: Tensor, offsets: Tensor, proposals: Sequence[Tensor], image_sizes: Sequence[tuple[int, int]]
     ) -> list[Detections]:
-        """Of each image the boxes that are sure enough and overlap no surer one of their class, best first."""
+        """Of each image the boxes that are sure enough and overlap no surer one of their class, best first.
+
+        Args:
+            logits: (K, classes + 1), of all images' boxes, one after the other.
+            offsets: (K, classes, 4), of the same.
+            proposals: the boxes, (K_i, 4) for each image.
+            image_sizes: (height, width) of each image.
+
+        Returns:
+            Boxes, scores and labels of each image; without gradient.
+        """
         answers = []
         counts = [len(some) for some in proposals]
         for scores, moves, boxes, size in zip(
@@ -252,7 +281,16 @@ class MaskHead(_Stage):
         return self.scores(self.layers(pooled.contiguous(memory_format=torch.channels_last)))
 
     def loss(self, logits: Tensor, sampled: Sequence[Sampled], truths: Sequence[Mapping[str, Tensor]]) -> Tensor:
-        """Mean over boxes and cells; the true masks are cut out of the *proposals*, and stay soft at their edges."""
+        """Mean over boxes and cells; the true masks are cut out of the *proposals*, and stay soft at their edges.
+
+        Args:
+            logits: (K, classes, 2 size, 2 size), of all images' boxes, one after the other.
+            sampled: of each image the boxes with an object.
+            truths: a dictionary an image, with ``masks`` (G, H, W).
+
+        Returns:
+            A scalar; 0, with a gradient of 0, where no box has an object.
+        """
         labels = torch.cat([one.labels for one in sampled])
         if not len(labels):
             return logits.sum() * 0

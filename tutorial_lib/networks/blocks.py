@@ -9,7 +9,12 @@ from .. import _arguments as check
 
 
 class DualOutput(NamedTuple):
-    """What a two-headed network returns: ``logits`` and ``sdf``, both (B, out_channels, *spatial)."""
+    """What a two-headed network returns.
+
+    Attributes:
+        logits: (B, out_channels, *spatial), of the mask.
+        sdf: (B, out_channels, *spatial), the signed distance map.
+    """
 
     logits: Tensor
     sdf: Tensor

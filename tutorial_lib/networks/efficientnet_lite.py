@@ -66,7 +66,14 @@ class EfficientNetLite(nn.Module):
         self.classifier = nn.Linear(1280, classes)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Four maps, from the finest: what a detector or a segmentation network is built on."""
+        """Four maps, from the finest: what a detector or a segmentation network is built on.
+
+        Args:
+            images: (B, 3, H, W), from 0 to 1.
+
+        Returns:
+            Maps at strides 4, 8, 16 and 32.
+        """
         check.unit(check.tensor(images, "images", "(B, 3, H, W)", kind="floating-point"), "images")
         x = self.stem((images * 255 - 127) / 128)
         maps = []

@@ -145,11 +145,26 @@ class MultiTaskUNet(nn.Module):
         return MultiTaskOutput(self._class(maps[-1]), self._decode(image, maps, saliency), saliency)
 
     def classify(self, image: Tensor) -> Tensor:
-        """Return the class logits (B, classes) without running the decoder."""
+        """Return the class logits without running the decoder.
+
+        Args:
+            image: (B, in_channels, H, W).
+
+        Returns:
+            (B, classes).
+        """
         return self._class(self._encode(image)[-1])
 
     def segment(self, image: Tensor, *, saliency: Tensor | None = None) -> Tensor:
-        """Return the mask logits (B, masks, H, W) alone."""
+        """Return the mask logits alone.
+
+        Args:
+            image: (B, in_channels, H, W).
+            saliency: (B, in_channels, H, W), in the place of the network's own map in the bridge.
+
+        Returns:
+            (B, masks, H, W).
+        """
         saliency = self._map(image, saliency)
         return self._decode(image, self._encode(image), saliency)
 

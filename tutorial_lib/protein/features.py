@@ -41,7 +41,14 @@ class Environment(NamedTuple):
     torsions: Tensor
 
     def rows(self, rows: Tensor) -> "Environment":
-        """The environments of these residues only."""
+        """The environments of these residues only.
+
+        Args:
+            rows: (n,) int64, or a mask (L,).
+
+        Returns:
+            The same five parts, (n, …).
+        """
         return Environment(*(part[rows] for part in self))
 
 

@@ -96,7 +96,14 @@ class InverseFolding(nn.Module):
         self.register_buffer("scale", torch.tensor([1.0] * 16 + [0.1] * 3 + [0.5] * 3), persistent=False)
 
     def embed(self, environment: Environment) -> Tensor:
-        """The part of the vectors that does not change with the sequence, (n, k + 1, width)."""
+        """The part of the vectors that does not change with the sequence.
+
+        Args:
+            environment: of n residues, from :func:`neighbour_features`.
+
+        Returns:
+            (n, k + 1, width).
+        """
         tokens = environment.spatial.new_zeros((*environment.neighbours.shape, self.width)).to(self.scale.dtype)
         if "spatial" in self.features:
             tokens = tokens + self.place(environment.spatial.to(self.scale) * self.scale)
@@ -109,7 +116,16 @@ class InverseFolding(nn.Module):
         return tokens
 
     def decode(self, tokens: Tensor, types: Tensor, present: Tensor) -> dict[str, Tensor]:
-        """All targets, from embedded environments and the types in them, (n, k + 1), whose first column is ignored."""
+        """All targets, from embedded environments and the types in them.
+
+        Args:
+            tokens: (n, k + 1, width), from :meth:`embed`.
+            types: (n, k + 1) int64, the types in each environment; the first column is ignored.
+            present: (n, k + 1) bool, which neighbours there are.
+
+        Returns:
+            As ``forward``.
+        """
         masked = torch.cat((torch.full_like(types[:, :1], self.classes), types[:, 1:]), 1)
         if "types" not in self.features:
             masked = torch.full_like(types, self.classes)

@@ -40,6 +40,12 @@ def unescape_html(text: str) -> str:
     Only entities that end with a semicolon: browsers also read ``S&parameter`` as ``S¶meter``, which in text that was
     never HTML destroys words. One pass, however deeply entities are nested.
 
+    Args:
+        text: any string.
+
+    Returns:
+        The text with the characters in place of their entities.
+
     >>> unescape_html("p &lt; 0.05 &amp;amp; 37&#8451;; S&parameter")
     'p < 0.05 & 37℃; S&parameter'
     """
@@ -80,6 +86,12 @@ def strip_tags(text: str) -> str:
     left alone; and ``fever<br>cough`` does not become one word. The content of ``<![CDATA[...]]>`` is text. One pass,
     however deeply tags are nested.
 
+    Args:
+        text: any string.
+
+    Returns:
+        The text between the tags.
+
     >>> strip_tags('<p class="x">p<0.05<br>BMI <b>27</b></p>')
     '\\np<0.05\\nBMI 27\\n'
     """
@@ -93,6 +105,12 @@ def remove_control(text: str) -> str:
 
     Every kind of line end becomes ``\n``, separators become a space, tabs stay. The joiner inside a family emoji is
     invisible too: the emoji falls into its parts.
+
+    Args:
+        text: any string.
+
+    Returns:
+        The text without these characters.
 
     >>> remove_control("发\u200b热\x00 38\xad.5\r\n"), remove_control("\ud83d\ude00")
     ('发热 38.5\n', '😀')
@@ -121,6 +139,9 @@ def to_halfwidth(text: str, *, punctuation: bool = False) -> str:
         text: any string.
         punctuation: also turn ``，。：；！？（）【】、`` and Chinese quotes into their ASCII counterparts.
 
+    Returns:
+        The text in half-width forms.
+
     >>> to_halfwidth("ＢＭＩ２７．５％，体温３８℃。"), to_halfwidth("发热，３天。", punctuation=True)
     ('BMI27.5%，体温38℃。', '发热,3天.')
     """
@@ -141,6 +162,12 @@ def chinese_punctuation(text: str) -> str:
     """Replace the ASCII marks ``, ; : ! ?`` beside a Chinese character, and a full stop after one, by the Chinese ones.
 
     The other way round is ``to_halfwidth(text, punctuation=True)``: choose one of the two for all your texts.
+
+    Args:
+        text: any string.
+
+    Returns:
+        The text with Chinese marks where Chinese stands; nothing else is changed.
 
     >>> chinese_punctuation("发热,体温38.5℃,无咳嗽. BP 1,200")
     '发热，体温38.5℃，无咳嗽。 BP 1,200'
@@ -165,6 +192,9 @@ def normalize_unicode(text: str, *, form: str = "NFC") -> str:
         text: any string.
         form: ``"NFC"`` or ``"NFKC"``.
 
+    Returns:
+        The text in that form.
+
     References:
         Unicode Standard Annex 15.
 
@@ -178,6 +208,12 @@ def collapse_repeats(text: str) -> str:
     """Reduce repeated punctuation to one: ``！！！`` to ``！``, ``?!?!`` to ``?!``, a drawn line to one sign.
 
     ``...``, ``……`` and ``——`` are signs of their own. ``+++`` stays, it grades a finding; so does ``//`` of an address.
+
+    Args:
+        text: any string.
+
+    Returns:
+        The text with one mark for each run of them.
 
     >>> collapse_repeats("痛！！！！ why?!?!?! 尿蛋白+++ ----- so.....")
     '痛！ why?! 尿蛋白+++ - so...'
@@ -202,6 +238,9 @@ def normalize_whitespace(text: str, *, newlines: bool = True) -> str:
         text: any string.
         newlines: keep the line ends; without them the text becomes one line.
 
+    Returns:
+        The text with no white space but single spaces and line ends.
+
     >>> normalize_whitespace(" 发热\u3000 3 天 \n\n  cough "), normalize_whitespace("a\nb", newlines=False)
     ('发热 3 天\ncough', 'a b')
     """
@@ -214,6 +253,13 @@ def lowercase(text: str, *, keep: Collection[str] = ()) -> str:
     """Lower-case letters, except in whole words that are listed.
 
     Case can carry the meaning: ``US`` and ``us``, ``mmHg``, ``MS`` and ``ms``.
+
+    Args:
+        text: any string.
+        keep: words that stay as they are, written as they stand in the text.
+
+    Returns:
+        The text in lower case, but for these words.
 
     >>> lowercase("BP in mmHg, CT of the Chest", keep=["mmHg", "CT"])
     'bp in mmHg, CT of the chest'
@@ -234,6 +280,9 @@ def remove_punctuation(text: str, *, keep: str = "%‰") -> str:
     Args:
         text: any string.
         keep: characters to leave as they are.
+
+    Returns:
+        The text with a space for each mark.
 
     >>> remove_punctuation("患者，男，血压120/80；SpO2 98%。(don't panic!)")
     "患者 男 血压120/80 SpO2 98%  don't panic  "
@@ -262,6 +311,9 @@ def mask_personal_data(text: str, *, kinds: Sequence[str] = ("email", "id", "pho
     Args:
         text: any string.
         kinds: which of ``"email"``, ``"id"`` (18 places), ``"phone"`` (mainland China, North America), ``"date"``.
+
+    Returns:
+        The text with ``[EMAIL]``, ``[ID]``, ``[PHONE]`` or ``[DATE]`` in place of what was found.
 
     >>> mask_personal_data("2024年3月5日入院，电话13812345678，血压120/80")
     '[DATE]入院，电话[PHONE]，血压120/80'
@@ -301,7 +353,13 @@ _PERSONAL = {
 
 
 class Change(NamedTuple):
-    """What one step made of a text: one row of :func:`audit`."""
+    """What one step made of a text: one row of :func:`audit`.
+
+    Attributes:
+        step: its name.
+        before: the text that went in.
+        after: the text that came out.
+    """
 
     step: str
     before: str
@@ -309,6 +367,7 @@ class Change(NamedTuple):
 
     @property
     def changed(self) -> bool:
+        """Whether the step changed anything."""
         return self.before != self.after
 
 
@@ -333,6 +392,9 @@ def clean(text: str, *, steps: Iterable[Step] = DEFAULT_STEPS) -> str:
         text: the raw text.
         steps: functions from string to string; ``functools.partial`` sets their options.
 
+    Returns:
+        What the last step gives; without steps the text as it is.
+
     Raises:
         ValueError: if a step is no function, or gives no string.
 
@@ -347,6 +409,12 @@ def clean(text: str, *, steps: Iterable[Step] = DEFAULT_STEPS) -> str:
 
 def compose(*steps: Step) -> Step:
     """Make one step of several; the result can be pickled where its steps can, and :func:`audit` sees inside.
+
+    Args:
+        steps: functions from string to string, in the order in which they are applied.
+
+    Returns:
+        A function from string to string.
 
     >>> compose(normalize_whitespace, lowercase)("  A  B ")
     'a b'

@@ -13,7 +13,12 @@ from tutorial_lib.text.forms import ngrams
 
 
 class Conflict(NamedTuple):
-    """Texts that are the same under different labels: their positions and their labels, in the same order."""
+    """Texts that are the same under different labels: their positions and their labels, in the same order.
+
+    Attributes:
+        indices: where the texts stand in the data set.
+        labels: the label of each of them.
+    """
 
     indices: list[int]
     labels: list
@@ -34,6 +39,14 @@ def jaccard(first: str, second: str, *, shingle: int = 3) -> float:
 
     with :math:`S` the set of all runs of ``shingle`` words; of the whole text where it is shorter. Case, punctuation,
     white space and width do not count. 1 for two texts without any word.
+
+    Args:
+        first: a text.
+        second: another.
+        shingle: words of a run, 1 or more; in Chinese, characters.
+
+    Returns:
+        J, from 0 (nothing in common) to 1.
 
     References:
         Broder, On the resemblance and containment of documents, 1997.
@@ -105,6 +118,9 @@ def conflicting_labels(
         labels: N labels: anything with equality; rows of a multi-label array too.
         threshold: as in :func:`find_duplicates`; by default only texts that are the same after normalising.
         shingle: as in :func:`find_duplicates`.
+
+    Returns:
+        A group for each text that has more than one label, in the order of the texts.
 
     >>> conflicting_labels(["No fever.", "cough", "no fever"], [0, 1, 2])
     [Conflict(indices=[0, 2], labels=[0, 2])]

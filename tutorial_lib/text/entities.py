@@ -16,7 +16,14 @@ JIEBA_NAMES = ("nr", "ns", "nt")
 
 
 class Entity(NamedTuple):
-    """A term found in a text: ``text[start:end] == content``, and the label that the dictionary gives it."""
+    """A term found in a text: ``text[start:end] == content``, and the label that the dictionary gives it.
+
+    Attributes:
+        content: the term, as it stands in the text.
+        label: what the dictionary calls it.
+        start: its first character's place.
+        end: the place behind its last.
+    """
 
     content: str
     label: str

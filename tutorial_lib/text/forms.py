@@ -44,6 +44,9 @@ def remove_stop_words(tokens: Sequence[str], *, words: Collection[str] | None = 
         tokens: the tokens of a text.
         words: the list, in lower case; by default :data:`STOP_WORDS` of both languages. Add your own with ``|``.
 
+    Returns:
+        The tokens that are left, in their order.
+
     >>> remove_stop_words(["The", "patient", "has", "no", "fever"])
     ['patient', 'no', 'fever']
     """
@@ -63,6 +66,9 @@ def stem(tokens: Sequence[str], *, language: str = "english") -> list[str]:
     Args:
         tokens: the tokens of a text.
         language: a language of Snowball, such as ``"english"``, ``"german"``.
+
+    Returns:
+        One stem for each token, in the same order.
 
     Raises:
         ImportError: if NLTK is not installed.
@@ -92,6 +98,9 @@ def lemmatize(tokens: Sequence[str], *, language: str = "en") -> list[str]:
     Args:
         tokens: the tokens of a text.
         language: a language of simplemma, by its code.
+
+    Returns:
+        One form for each token, in the same order.
 
     Raises:
         ImportError: if simplemma is not installed.
@@ -123,6 +132,9 @@ def add_boundaries(tokens: Sequence[str], *, bos: int = 1, eos: int = 1) -> list
         bos: how many at the beginning; n - 1 for the n-grams of a language model.
         eos: how many at the end.
 
+    Returns:
+        A new list, longer by ``bos`` + ``eos``.
+
     >>> add_boundaries(["no", "fever"])
     ['[BOS]', 'no', 'fever', '[EOS]']
     """
@@ -132,6 +144,13 @@ def add_boundaries(tokens: Sequence[str], *, bos: int = 1, eos: int = 1) -> list
 
 def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
     """All runs of n tokens, in order; none where there are fewer than n tokens.
+
+    Args:
+        tokens: the tokens of a text.
+        n: length of a run, 1 or more.
+
+    Returns:
+        A tuple of n tokens for each place where a run begins.
 
     >>> ngrams(add_boundaries(["no", "fever"]), 2)
     [('[BOS]', 'no'), ('no', 'fever'), ('fever', '[EOS]')]

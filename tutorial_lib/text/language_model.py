@@ -18,6 +18,9 @@ def ngram_counts(texts: Iterable[Sequence[str]], n: int, *, boundaries: bool = T
         boundaries: put n - 1 ``[BOS]`` before and one ``[EOS]`` behind each, so that what stands first and last in a
             sentence is counted as such.
 
+    Returns:
+        Run -> how often it stands there.
+
     >>> ngram_counts([["no", "fever"], ["no", "cough"]], 2)[("[BOS]", "no")]
     2
     """
@@ -89,6 +92,9 @@ class NgramModel:
         Args:
             word: any; one never seen counts as ``[UNK]``.
             context: the words before it, with ``[BOS]`` for each place before the sentence: at least n - 1.
+
+        Returns:
+            A number from 0 to 1.
         """
         context, word = check.strings(context, "context"), self._known(check.string(word, "word"))
         if len(context) < self.n - 1:
@@ -102,7 +108,14 @@ class NgramModel:
         return (self.counts[*before, word] + self.k) / (self._contexts.get(before, 0) + self.k * len(self._words))
 
     def log_probability(self, text: Sequence[str]) -> tuple[float, int]:
-        """The natural logarithm of a sentence's probability, and over how many words: its ``[EOS]`` is one of them."""
+        """The natural logarithm of a sentence's probability, and over how many words: its ``[EOS]`` is one of them.
+
+        Args:
+            text: the tokens of one sentence.
+
+        Returns:
+            The logarithm, and the number of words.
+        """
         tokens: Sequence[str] = check.strings(text, "text")
         tokens = add_boundaries(tokens, bos=self.n - 1, eos=1) if self.boundaries else tokens
         runs = ngrams([*map(self._known, tokens)], self.n)
@@ -115,6 +128,9 @@ class NgramModel:
 
         Args:
             texts: the tokens of each sentence.
+
+        Returns:
+            1 or more: 1 where the model is sure of every word.
         """
         if isinstance(texts, str):
             raise ValueError(f"texts must be sentences, each several tokens, got {check.what(texts)}")

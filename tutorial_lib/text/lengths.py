@@ -14,6 +14,13 @@ from tutorial_lib.text.pieces import Piece
 def head(sequence: Sequence, size: int) -> list[Piece]:
     """The first ``size`` elements of a text or of its tokens, as one piece.
 
+    Args:
+        sequence: a string or a list of tokens.
+        size: elements to keep.
+
+    Returns:
+        A list of one piece; shorter than ``size`` where the sequence is.
+
     >>> head("abcdef", 4)
     [Piece(content='abcd', start=0, end=4)]
     """
@@ -29,6 +36,9 @@ def head_tail(sequence: Sequence, size: int, *, head: int | None = None) -> list
         sequence: a string or a list of tokens.
         size: elements to keep.
         head: how many of them from the beginning; by default a quarter.
+
+    Returns:
+        One piece or two, with their places in the sequence.
 
     References:
         Sun et al., How to Fine-Tune BERT for Text Classification?, 2019, section 5.3.1 (128 + 382 of 510).
@@ -55,6 +65,9 @@ def windows(sequence: Sequence, size: int, *, stride: int | None = None) -> list
         sequence: a string or a list of tokens.
         size: elements of a window.
         stride: from the start of one to the start of the next, 1 to ``size``; by default ``size``: no overlap.
+
+    Returns:
+        The windows, from the left, with their places in the sequence.
 
     >>> [piece.content for piece in windows("abcdefg", 4, stride=2)]
     ['abcd', 'cdef', 'efg']

@@ -4,7 +4,13 @@ from typing import Any, NamedTuple
 
 
 class Piece(NamedTuple):
-    """A part of a sequence and where it lies: ``sequence[start:end] == content``."""
+    """A part of a sequence and where it lies: ``sequence[start:end] == content``.
+
+    Attributes:
+        content: the part: a string, or a list of tokens.
+        start: the place of its first element.
+        end: the place behind its last.
+    """
 
     content: Any
     start: int

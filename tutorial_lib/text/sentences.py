@@ -119,6 +119,14 @@ def sentence_pieces(text: str, *, newlines: bool = True, abbreviations: Collecti
 def split_sentences(text: str, *, newlines: bool = True, abbreviations: Collection[str] = ()) -> list[str]:
     """The sentences of a text: the contents of :func:`sentence_pieces`.
 
+    Args:
+        text: any string.
+        newlines: as in :func:`sentence_pieces`.
+        abbreviations: as in :func:`sentence_pieces`.
+
+    Returns:
+        The sentences, in their order.
+
     >>> split_sentences("发热3天。咳嗽？无。")
     ['发热3天。', '咳嗽？', '无。']
     """

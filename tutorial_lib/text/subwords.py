@@ -16,8 +16,11 @@ TIES = ("first", "greatest")
 class BytePairs:
     """What :func:`learn_bpe` found, and all that :func:`apply_bpe` needs.
 
-    ``merges`` in the order in which they were made, ``counts`` how often each pair was seen then, ``end_of_word`` and
-    ``apart`` as they were given.
+    Attributes:
+        merges: pairs of symbols, in the order in which they were joined.
+        counts: how often each pair was seen then.
+        end_of_word: the mark behind a word's last character.
+        apart: whether that mark was a symbol of its own.
     """
 
     merges: tuple[tuple[str, str], ...]
@@ -89,6 +92,9 @@ def apply_bpe(tokens: Sequence[str], pairs: BytePairs) -> list[str]:
         tokens: the tokens of a text; empty ones give nothing.
         pairs: what :func:`learn_bpe` found. It remembers the words it has cut.
 
+    Returns:
+        The symbols of all tokens, one after the other.
+
     >>> pairs = learn_bpe({"low": 5, "lower": 2, "newest": 6, "widest": 3}, 10)
     >>> apply_bpe(["newest", "wider"], pairs)
     ['newest</w>', 'wi', 'd', 'e', 'r', '</w>']
@@ -137,6 +143,12 @@ class WordPieces:
     """What :func:`learn_wordpiece` found: ``vocabulary``, sorted, with ``prefix`` on what goes on inside a word.
 
     ``merges`` and ``scores`` tell how it came about; a vocabulary from elsewhere, such as BERT's, needs neither.
+
+    Attributes:
+        vocabulary: the pieces, sorted.
+        merges: pairs of pieces, in the order in which they were joined.
+        scores: the score for which each pair was chosen.
+        prefix: what stands before a piece that goes on inside a word.
     """
 
     vocabulary: tuple[str, ...]
@@ -215,6 +227,9 @@ def apply_wordpiece(
         pieces: what :func:`learn_wordpiece` found, or ``WordPieces(vocabulary)`` of another model.
         unknown: what stands for a whole token of which some part is no piece.
         max_characters: longer tokens are unknown.
+
+    Returns:
+        The pieces of all tokens, one after the other.
 
     >>> apply_wordpiece(["unaffable", "unx"], WordPieces(("un", "##aff", "##able")))
     ['un', '##aff', '##able', '[UNK]']

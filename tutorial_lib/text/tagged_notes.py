@@ -13,7 +13,12 @@ from typing import NamedTuple
 
 
 class Tagged(NamedTuple):
-    """A word and its part of speech. For chapter 11."""
+    """A word and its part of speech. For chapter 11.
+
+    Attributes:
+        word: as it stands in the text.
+        tag: its part of speech, such as ``"NOUN"``.
+    """
 
     word: str
     tag: str
@@ -192,6 +197,9 @@ def _sentences() -> tuple[tuple[Tagged, ...], ...]:
 
 def tagged_sentences() -> list[list[Tagged]]:
     """The sentences of this file, each a list of :class:`Tagged` words. For chapter 11.
+
+    Returns:
+        A list a sentence; a new one each time, so that it may be changed.
 
     >>> tagged_sentences()[0][:3]
     [Tagged(word='The', tag='DET'), Tagged(word='patient', tag='NOUN'), Tagged(word='denies', tag='VERB')]

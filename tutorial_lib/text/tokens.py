@@ -100,6 +100,15 @@ def token_pieces(
 def tokenize(text: str, *, language: str = "auto", characters: bool = False, terms: Sequence[str] = ()) -> list[str]:
     """The tokens of a text: the contents of :func:`token_pieces`, by the same rule.
 
+    Args:
+        text: any string.
+        language: as in :func:`token_pieces`.
+        characters: as in :func:`token_pieces`.
+        terms: as in :func:`token_pieces`.
+
+    Returns:
+        The tokens, in their order.
+
     >>> tokenize("患者发热3.5天，BP 120/80 mmHg。")
     ['患者', '发热', '3.5', '天', '，', 'BP', '120/80', 'mmHg', '。']
     >>> tokenize("患者2型糖尿病史", terms=["2型糖尿病"])
@@ -191,6 +200,9 @@ def detokenize(tokens: Sequence[str], *, language: str = "auto") -> str:
         language: between a Chinese word and one that is not, ``"en"`` puts a space and ``"zh"`` none; ``"auto"`` goes
             by the majority.
 
+    Returns:
+        The text.
+
     >>> detokenize(["患者", "发热", "3", "天", "，", "BP", "120/80", "mmHg", "。"])
     '患者发热3天，BP 120/80 mmHg。'
     >>> detokenize(["He", "said", ":", '"', "no", '"', "(", "twice", ")", "."])
@@ -232,6 +244,12 @@ def _touches(left: str, right: str, language: str) -> bool:
 
 def detect_language(text: str) -> str:
     """``"zh"`` where Chinese characters are at least as many as words of other scripts, else ``"en"``.
+
+    Args:
+        text: any string.
+
+    Returns:
+        ``"zh"`` or ``"en"``.
 
     >>> detect_language("患者BP 120/80 mmHg"), detect_language("Metformin (二甲双胍) was given twice a day")
     ('zh', 'en')

@@ -17,7 +17,12 @@ PAD, UNK, BOS, EOS = "[PAD]", "[UNK]", "[BOS]", "[EOS]"
 
 
 class Padded(NamedTuple):
-    """A batch of texts as numbers: ``ids`` (B, L) int64 and ``mask`` (B, L), True where there is a token."""
+    """A batch of texts as numbers: ``ids`` (B, L) int64 and ``mask`` (B, L), True where there is a token.
+
+    Attributes:
+        ids: (B, L) int64, the tokens' numbers; that of the padding behind a text's end.
+        mask: (B, L) bool, True where there is a token.
+    """
 
     ids: "Tensor"
     mask: "Tensor"
@@ -82,6 +87,9 @@ class Vocabulary:
             max_size: at most so many entries, ``[PAD]`` and ``[UNK]`` included; at least 2.
             specials: tokens that come first, seen or not, such as ``[BOS]``.
             zero: ``"[PAD]"`` or ``"[UNK]"``, which of the two is number 0.
+
+        Returns:
+            The vocabulary: ``[PAD]``, ``[UNK]`` and ``specials`` first, then the tokens, the most frequent first.
         """
         min_freq = check.whole(min_freq, "min_freq", low=1)
         counts: Counter[str] = Counter()
@@ -115,12 +123,26 @@ class Vocabulary:
         return f"Vocabulary({len(self)} entries: {', '.join(self.tokens[:6])}{', ...' if len(self) > 6 else ''})"
 
     def encode(self, tokens: Sequence[str]) -> list[int]:
-        """The number of each token; that of ``[UNK]`` for what is not in the vocabulary (also for ``[PAD]``)."""
+        """The number of each token; that of ``[UNK]`` for what is not in the vocabulary (also for ``[PAD]``).
+
+        Args:
+            tokens: of one text.
+
+        Returns:
+            As many numbers as tokens.
+        """
         ids, unknown = self._ids, self.unknown
         return [ids.get(token, unknown) for token in check.strings(tokens, "tokens")]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """The token of each number, without padding."""
+        """The token of each number, without padding.
+
+        Args:
+            ids: numbers of tokens, as :meth:`encode` gives them or a row of a tensor as a list.
+
+        Returns:
+            The tokens, without those that are padding.
+        """
         ids = [int(i) for i in ids]
         wrong = [i for i in ids if not 0 <= i < len(self.tokens)]
         if wrong:
@@ -154,13 +176,24 @@ class Vocabulary:
         return Padded(ids, mask)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write it as JSON: into a temporary file first, so that an older one is replaced wholly or not at all."""
+        """Write it as JSON: into a temporary file first, so that an older one is replaced wholly or not at all.
+
+        Args:
+            path: the file; one that is there is replaced.
+        """
         held = {"tokens": self.tokens[2:], "counts": self.counts[2:]} | ({"zero": UNK} if self.padding else {})
         write_whole(path, json.dumps(held, indent=0, ensure_ascii=False))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Vocabulary":
-        """Read what :meth:`save` wrote."""
+        """Read what :meth:`save` wrote.
+
+        Args:
+            path: a file of :meth:`save`.
+
+        Returns:
+            An equal vocabulary.
+        """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8", errors="surrogatepass"))
             return cls(content["tokens"], content["counts"], zero=content.get("zero", PAD))

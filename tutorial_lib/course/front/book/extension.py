@@ -54,7 +54,19 @@ def _context(app, page: str, template: str, context: dict, tree) -> None:
     context["metatags"] = policy + context.get("metatags", "")
 
 
+def _fields(value) -> list[str]:
+    """What stands below each field of a named tuple in its source, as a docstring tells attributes."""
+    from sphinx.pycode import ModuleAnalyzer
+
+    told = ModuleAnalyzer.for_module(value.__module__).find_attr_docs()
+    return [
+        f":ivar {one}: {' '.join(told[place])}" for one in value._fields if (place := (value.__name__, one)) in told
+    ]
+
+
 def _docstring(app, what: str, name: str, value, options, lines: list[str]) -> None:
+    if what == "class" and hasattr(value, "_fields"):
+        lines += ["", *_fields(value), ""]
     # Napoleon takes an argument that a letter tells ("num_classes: C.") for a list whose first item is C.
     lines[:] = re.sub(r"^(\s*:[^:\n]+:)\n\s+(\w)\.(?=\s|$)", r"\1 \2\\.", "\n".join(lines), flags=re.M).split("\n")
     # A shape such as (B, C, *spatial) is no emphasis.
@@ -80,4 +92,4 @@ def setup(app) -> dict:
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("autodoc-skip-member", _skip)
     # Raised when pages that were read before must be read again.
-    return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 3, "parallel_read_safe": True, "parallel_write_safe": True}
