@@ -320,7 +320,7 @@ def test_average_precision_is_the_librarys():
         (([16], [1.0]), "equal *factors*"),
         (([8, 16, 24, 32, 40], [1.0]), "at most 4"),
         (([8, 16, 32], [0.5, 1, 2]), "3 × 3"),
-        (([2, 3, 4.5, 6.75], [1.0]), "not in cells of the map"),
+        (([2, 3, 4.5, 6.75], [1.0]), "not in places of the map"),
         (([64, 144, 324, 729], [1.0]), "not an area"),
         (([4, 6, 9, 13.5], [1.0]), "not half of it"),
         (([8, -16], [1.0]), "all positive"),
@@ -354,7 +354,7 @@ def test_anchor_sizes_waits_until_both_are_there():
 
 
 def test_no_anchors_reach_all_cells_of_a_coarse_map_and_four_do_on_the_fine_one():
-    """The exercise can be solved because of its stride: at 8 pixels a cell small cells lie between all anchors."""
+    """The exercise can be solved because of its stride: at 8 pixels a place small cells lie between all anchors."""
     boxes = torch.cat(rcnn._cell_boxes(1))
 
     def share(stride, sizes):

@@ -11,7 +11,7 @@ from ...boxes import decode_boxes as _decode
 from ..exercises import Todo, Wrong, call, expect, judge_verdict, require
 
 LEAST_PAIRS, MARGIN = 10, 0.02  # of a claim of one's own
-#: The grid of `anchor_sizes`, in cells and in pixels a cell; how many anchors a cell may have; the share to be reached.
+#: The grid of `anchor_sizes`, in places and in pixels a place; how many anchors a place may have; the share to reach.
 GRID, STRIDE, MOST_ANCHORS, GOAL = (24, 24), 4, 4, 0.97
 
 
@@ -379,7 +379,7 @@ def _trapezes(recall, precision, first=None):
 
 
 def anchor_sizes(answer) -> None:
-    """Change the experiment: ``(sizes, ratios)`` of at most four anchors in each cell of a map of 24 × 24, stride 4, or
+    """Change the experiment: ``(sizes, ratios)`` of at most four anchors at each place of a 24 × 24 map, stride 4, or
     a function of boxes that returns them: of the cells in 40 pictures of ``cell_phantoms`` 97 % must overlap some
     anchor by half or more."""
     if callable(answer):
@@ -402,9 +402,9 @@ def anchor_sizes(answer) -> None:
     count = len(sizes) * len(ratios)
     require(
         count <= MOST_ANCHORS,
-        given=f"{given}: {count} anchors a cell",
+        given=f"{given}: {count} anchors a place",
         hint=f"at most {MOST_ANCHORS}: each size comes in each ratio, so {len(sizes)} × {len(ratios)}; every anchor "
-        "costs a score and four offsets in every cell, and most of them are background",
+        "costs a score and four offsets at every place, and most of them are background",
     )
     share = _reached(sizes, ratios)
     if share < GOAL:
@@ -414,7 +414,7 @@ def anchor_sizes(answer) -> None:
 
 def _why_missed(sizes, ratios, share) -> str:
     readings = [
-        (sizes * STRIDE, f"sizes are in pixels of the image, not in cells of the map, each {STRIDE} pixels wide"),
+        (sizes * STRIDE, f"sizes are in pixels of the image, not in places of the map, each {STRIDE} pixels wide"),
         (sizes.sqrt(), "a size is a side in pixels, not an area (the paper's 128 to 512 are for far larger pictures)"),
         (sizes * 2, "a size is a whole side, not half of it"),
     ]
