@@ -156,7 +156,9 @@ def test_the_table_of_claims_holds_the_numbers_of_the_records():
     table = pages.claims_table([CLAIM, CLAIM | {"verdict": "open", "needed": 90, "level": 0.95}])
     assert "<td>Digits</td><td>A is more accurate than B</td>" in table
     assert "+0.018 [+0.005, +0.030]" in table and "margin 0.02, 40 pairs" in table
-    assert "at 95 %" in table and "about 90 would settle it" in table
+    assert "at 95 %" in table and "about 90 would settle it" in table and "correction" not in table
+    table = pages.claims_table([CLAIM | {"asks": "not worse", "corrected": "open"}])
+    assert "not worse? margin 0.02, 40 pairs" in table and "open after correction" in table
 
 
 def test_a_card_is_found_in_prose_and_in_a_quotation():

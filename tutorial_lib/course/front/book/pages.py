@@ -51,10 +51,18 @@ def home(pages: Sequence[Page], root: Path, trees: str, *, chinese: bool = False
     number = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in VERDICTS}
     said = ", ".join(f"{n} {verdict}" for verdict, n in number.items() if n)
     parts = [title, about, *(["[中文概要：每章的问题、想法和检验结果](zh/index.md)"] if chinese else [])]
+    first = next((page.chapter.name for page in pages if page.chapter.number == 0), None)
+    if first:
+        parts.append(
+            f"Begin with [chapter 00]({first}.md): it explains how claims and exercises work, and each later chapter "
+            "says at its top what to know before. Here the chapters can be read as they were last run, and the "
+            "sliders of their figures can be moved; the links below a chapter's title open it as a notebook, in which"
+            " everything can be changed."
+        )
     if claims:
         parts.append(
-            f"The course tests {len(claims)} claims on paired seeds: {said}. [What holds up](holds_up.md) is the table "
-            "of all, with what to do about each."
+            f"The course tests {len(claims)} claims on paired seeds: {said}. [What holds up](holds_up.md) lists them "
+            "all, and says for each chapter what follows in practice."
         )
     parts += ["## The chapters", raw(f'<ol class="map">{"".join(rows)}</ol>')]
     shown = re.search(r"^!\[([^\]]*)\]\(docs/claims\.png\)", readme, re.MULTILINE)
@@ -62,8 +70,9 @@ def home(pages: Sequence[Page], root: Path, trees: str, *, chinese: bool = False
         parts += [
             "## What came out",
             raw(picture(f"{FIGURES}/claims.png", (root / "docs" / "claims.png").read_bytes(), shown[1])),
-            "A row shows the chapter's main claim, and the verdicts of all. Dots are mean paired differences, bars "
-            "their intervals; each row has its own scale, and right of the line is for the claim.",
+            "Each row shows a chapter's main claim, and at its right the verdicts of all its claims. A dot is the "
+            "mean difference over paired seeds, the bar its interval, and what lies right of the upright line speaks "
+            "for the claim. Each row has its own scale.",
         ]
     return "\n\n".join([*parts, trees]) + "\n"
 
@@ -85,12 +94,22 @@ def holds_up(pages: Sequence[Page]) -> str:
     """
     parts = [
         "# What holds up",
-        "Every claim of the course, as its chapter's stored evidence decides it. A statement, its rival and the "
-        "smallest difference that would matter (the *margin*) were fixed before the runs. A difference is the "
-        "mean over paired seeds, and positive where it speaks for the claim; in brackets stands its interval, at "
-        "99 % unless it is said otherwise. *Supported*: the interval lies above zero. *Refuted*: below. *No "
-        "difference*: inside the margin. *Open*: the evidence cannot tell. In the small pictures the line is zero and "
-        "the band the margin; each has its own scale. A verdict holds on the set that is named, and not further.",
+        "This page lists every claim of the course with its verdict, and below the claims of a chapter what they mean "
+        "in practice. What is claimed, the rival, and the smallest difference that would matter (the *margin*) were "
+        "fixed before the runs that decide.",
+        "The *difference* is the mean over paired seeds, and it is positive where it speaks for the claim. Behind it, "
+        "in brackets, stands its interval, at 99 % unless another level is named. Most claims say that one thing beats "
+        "another. Such a claim is",
+        "- **supported** if the interval lies above zero,\n- **refuted** if it lies below zero,\n- **no difference** "
+        "if it contains zero and lies inside the margin on both sides,\n- **open** in all other cases: the "
+        "evidence cannot tell.",
+        "Some claims ask something else, and say so below their difference: that two things are *equal*, which an "
+        "interval inside the margin supports and one outside refutes; or that one is *not worse*, which is decided at "
+        "the margin below zero instead of at zero. A chapter that tests eight claims gives chance eight tries; where "
+        "Holm's correction for this leaves a verdict open, that stands below the verdict.",
+        "In the small pictures the upright line is zero, the gray band is the margin, and dot and bar are the "
+        "difference with its interval; each picture has its own scale. A verdict holds for the set that is named, and"
+        " no further.",
     ]
     for page in pages:
         chapter = page.chapter
@@ -132,11 +151,14 @@ def claims_table(claims: Sequence[dict]) -> str:
             many = f"about {claim['needed']:,}" if claim.get("needed") else "more than 100,000"
             needed = f"; {many} would settle it"
         kind = verdict.replace(" ", "-")
-        small = f"<br><small>{margin}{claim['seeds']} pairs{needed}</small>"
+        asks = {"equal": "equal? ", "not worse": "not worse? "}.get(claim.get("asks", ""), "")
+        corrected = claim.get("corrected")
+        after = f"<br><small>{corrected} after correction</small>" if corrected not in (None, verdict) else ""
+        small = f"<br><small>{asks}{margin}{claim['seeds']} pairs{needed}</small>"
         rows.append(
             f"<tr><td>{html.escape(where)}</td><td>{html.escape(what)}</td>"
             f'<td class="numbers {kind}">{drawn(claim)}{interval(claim)}{note}{small}</td>'
-            f'<td class="verdict {kind}">{VERDICTS[verdict]}&nbsp;{verdict}</td></tr>'
+            f'<td class="verdict {kind}">{VERDICTS[verdict]}&nbsp;{verdict}{after}</td></tr>'
         )
     head = "".join(f"<th>{one}</th>" for one in ("set", "claim", "difference", "verdict"))
     return (
