@@ -178,6 +178,7 @@ NOT_ASKED = {
     "results": "writes and reads files",
     "runtime": "names devices",
     "schematics": "draws figures",
+    "schematics_worlds": "draws figures",
     "sheet": "draws figures",
     "scene_reader": "trains on the CPU; reading is a network's forward pass",
     "splits": "split_rows is in the table, under its other name lab.datasets.split_rows",

@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from .plots import COLORS
+from .schematics_worlds import noise_to_picture as noise_to_picture
+from .schematics_worlds import self_consistency as self_consistency
 from .sheet import INK, PALE, STRONG, arrow, block, canvas, say, schematic
 
 
@@ -630,43 +632,4 @@ def folds():
         ax, 5.25, 0.35, "for every labelled row: the answer of the model\nthat has not seen it, and the score",
         COLORS["vermillion"], ha="left", weight="bold",
     )  # fmt: skip
-    return figure
-
-
-@schematic
-def noise_to_picture():
-    """Chapter 16: a picture grows out of noise, a guess at a time.
-
-    A loop of three stations. A noisy picture and a sentence, "a red ring", go into a network, which guesses the
-    finished picture; the guess is blurred. The guess is then mixed with a part of the noise, a little less than
-    before, and the mixture goes into the same network again. After twenty-five rounds no noise is left, and the guess
-    is the picture.
-    """
-    figure, ax = canvas(10, 3.5)
-    row, column = np.mgrid[:16, :16] + 0.5
-    radius = np.hypot(row - 8, column - 8)
-
-    def ring(blur):
-        share = np.clip((2.2 + blur - np.abs(radius - 4.5)) / (1 + blur), 0, 1)[..., None] / (1 + 0.3 * blur)
-        return (1 - share) * 0.2 + share * np.array([0.87, 0.2, 0.16])
-
-    noise = np.random.default_rng(5).normal(0.5, 0.33, (16, 16, 3))
-
-    def picture(values, x, y, size=1.15):
-        ax.imshow(np.clip(values, 0, 1), extent=(x, x + size, y, y + size), interpolation="nearest", zorder=2)
-
-    picture(0.25 * ring(0) + 0.75 * noise, 0.35, 1.15)
-    block(ax, 2.75, 1.0, 1.7, 1.45, "network:\nwhat is behind\nthe noise?", "blue")
-    picture(ring(2.0), 5.6, 1.15)
-    picture(ring(0), 8.4, 1.15)
-    block(ax, 2.75, 2.85, 1.7, 0.55, "“a red ring”", "orange")
-    say(ax, 0.92, 2.45, "noise, at first\nnothing else", size=9, va="bottom")
-    say(ax, 6.18, 2.45, "a guess, blurred", size=9, va="bottom")
-    say(ax, 8.98, 2.45, "after 25 rounds:\nthe picture", size=9, va="bottom", weight="bold")
-    arrow(ax, (3.6, 2.85), (3.6, 2.45), STRONG["orange"])
-    for left, right in ((1.55, 2.75), (4.45, 5.55), (6.85, 8.35)):
-        arrow(ax, (left, 1.72), (right, 1.72))
-    arrow(ax, (6.18, 1.1), (0.92, 1.1), COLORS["blue"], bend=-0.22)
-    say(ax, 3.6, 0.2, "the guess is mixed with noise again, a little less of it each round", COLORS["blue"], 9.5)
-    ax.set(xlim=(0, 10), ylim=(0, 3.5), aspect="auto")
     return figure
