@@ -149,8 +149,12 @@ def test_every_check_says_the_same_from_afar(chapter, capsys):
 
 
 def test_hints_gradients_and_changed_arguments_come_through():
+    def mixed(values, lam, index):
+        lam = lam.view(-1, *[1] * (values.ndim - 1))
+        return torch.cat([values, lam * values + (1 - lam) * values[index]])
+
     def full(z, y, lam, index):
-        return torch.cat([z, lam * z + (1 - lam) * z[index]]), torch.cat([y, lam * y + (1 - lam) * y[index]])
+        return mixed(z, lam, index), mixed(y, lam, index)
 
     def detached(z, y, lam, index):
         return full(z.detach(), y, lam, index)

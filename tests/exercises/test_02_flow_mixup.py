@@ -8,10 +8,23 @@ from scipy import stats
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from tutorial_lib.lab import check
+from tutorial_lib.mixup import flow_mixup
+
+
+def spread(lam, values):
+    return lam.view(-1, *[1] * (values.ndim - 1))
+
+
+def mixed(values, lam, index):
+    return spread(lam, values) * values + (1 - spread(lam, values)) * values[index]
+
+
+def halved(z):
+    return z / 2 + z.detach() / 2
 
 
 def no_halving(z, y, lam, index):
-    return torch.cat([z, lam * z + (1 - lam) * z[index]]), torch.cat([y, lam * y + (1 - lam) * y[index]])
+    return torch.cat([z, mixed(z, lam, index)]), torch.cat([y, mixed(y, lam, index)])
 
 
 def values_halved(z, y, lam, index):
@@ -20,24 +33,21 @@ def values_halved(z, y, lam, index):
 
 
 def mixed_first(z, y, lam, index):
-    z = z / 2 + z.detach() / 2
-    return torch.cat([lam * z + (1 - lam) * z[index], z]), torch.cat([lam * y + (1 - lam) * y[index], y])
+    return torch.cat([mixed(halved(z), lam, index), halved(z)]), torch.cat([mixed(y, lam, index), y])
 
 
 def targets_repeated(z, y, lam, index):
-    z = z / 2 + z.detach() / 2
-    return torch.cat([z, lam * z + (1 - lam) * z[index]]), torch.cat([y, y])
+    return torch.cat([halved(z), mixed(halved(z), lam, index)]), torch.cat([y, y])
 
 
 def original_flow_halved(z, y, lam, index):
     out, targets = no_halving(z, y, lam, index)
-    return torch.cat([z / 2 + z.detach() / 2, out[len(z) :]]), targets
+    return torch.cat([halved(z), out[len(z) :]]), targets
 
 
 def mixed_flow_halved(z, y, lam, index):
     out, targets = no_halving(z, y, lam, index)
-    mixed = out[len(z) :]
-    return torch.cat([z, mixed / 2 + mixed.detach() / 2]), targets
+    return torch.cat([z, halved(out[len(z) :])]), targets
 
 
 def detached(z, y, lam, index):
@@ -45,9 +55,17 @@ def detached(z, y, lam, index):
 
 
 def last_dimension(z, y, lam, index):
-    z = z / 2 + z.detach() / 2
-    order = torch.cat([z, lam * z + (1 - lam) * z[index]], dim=-1 if z.ndim > 2 else 0)
-    return order, torch.cat([y, lam * y + (1 - lam) * y[index]])
+    order = torch.cat([halved(z), mixed(halved(z), lam, index)], dim=-1 if z.ndim > 2 else 0)
+    return order, torch.cat([y, mixed(y, lam, index)])
+
+
+def one_lam_for_all(z, y, lam, index):
+    return no_halving(halved(z), y, lam[:1].expand(len(z)), index)
+
+
+def no_reshape(z, y, lam, index):
+    z = halved(z)
+    return torch.cat([z, lam * z + (1 - lam) * z[index]]), torch.cat([y, mixed(y, lam, index)])
 
 
 def only_activations(z, y, lam, index):
@@ -142,11 +160,14 @@ def margin_first(ours, baseline, margin):
 @pytest.mark.parametrize(
     "exercise, wrong, hint",
     [
-        ("mean_of_three", 1.0, "summed over flows"),
-        ("mean_of_three", 0.5, "that is one module"),
-        ("mean_of_three", 8, "without any halving"),
-        ("mean_of_three", 1 / 64, "only the halvings are left"),
-        ("mean_of_three", "one eighth", "one number"),
+        ("between_modules", 1.0, "below the first module"),
+        ("between_modules", 2, "between the first and the second"),
+        ("between_modules", 8, "above the last module"),
+        ("between_modules", 0.5, "one flow, halved"),
+        ("between_modules", 1 / 8, "mean over all rows"),
+        ("between_modules", 0.75, "none of them is lost"),
+        ("between_modules", 3, "how many flows"),
+        ("between_modules", "four", "one number"),
         ("mix_flow", no_halving, "it is not halved"),
         ("mix_flow", values_halved, "only the gradient is halved"),
         ("mix_flow", mixed_first, "originals come first"),
@@ -155,6 +176,8 @@ def margin_first(ours, baseline, margin):
         ("mix_flow", mixed_flow_halved, "only the mixed flow's gradient"),
         ("mix_flow", last_dimension, "any rank"),
         ("mix_flow", only_activations, "return two tensors"),
+        ("mix_flow", one_lam_for_all, "a weight of its own"),
+        ("mix_flow", no_reshape, "must be reshaped"),
         ("mixed_cooccurrence", diagonal_kept, "diagonal is the mean of a square"),
         ("mixed_cooccurrence", mean_lam, "for every alpha"),
         ("mixed_cooccurrence", weights_exchanged, "exchanged"),
@@ -174,6 +197,21 @@ def test_wrong_answers_get_a_hint_that_names_the_mistake(exercise, wrong, hint):
     result = check(f"flow_mixup.{exercise}", wrong, show=False)
     assert result.status == "wrong"
     assert hint in result.message
+
+
+def test_three_modules_send_four_times_the_gradient_to_the_layer_below_the_last():
+    torch.manual_seed(0)
+    chain = torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(4)]).double()
+    x, y = torch.randn(5, 4, dtype=torch.float64), (torch.rand(5, 4, dtype=torch.float64) < 0.5).double()
+    bce(chain(x), y).backward()
+    usual = [layer.weight.grad.norm() for layer in chain]
+    chain.zero_grad()
+    with flow_mixup(chain, ["0", "1", "2"], alpha=0) as mix:  # alpha = 0: lam = 1
+        logits = chain(x)
+    mix.loss(bce, logits, y).backward()
+    ratios = [(layer.weight.grad.norm() / plain).item() for layer, plain in zip(chain, usual)]
+    assert ratios == pytest.approx([1, 2, 4, 8])
+    assert check("flow_mixup.between_modules", ratios[2], show=False).ok
 
 
 def test_an_answer_without_gradient_is_wrong_not_an_error():

@@ -63,59 +63,43 @@ def test_those_gradients_really_are_parallel():
         assert (float(F.cosine_similarity(a, b, dim=0)) > 1 - 1e-9) == PARALLEL[name], name
 
 
-# --- 2: focal loss for each sample ----------------------------------------------------------------------------------
+# --- 2: other frequencies than in training --------------------------------------------------------------------------
 
 
-def cross_entropies(z, y):
-    return F.cross_entropy(z, y, reduction="none")
-
-
-def right_focal(z, y, gamma, w):
-    return w[y] * (1 - torch.exp(-cross_entropies(z, y))) ** gamma * cross_entropies(z, y)
-
-
-def weight_inside_p(z, y, gamma, w):
-    ce = F.cross_entropy(z, y, weight=w, reduction="none")
-    return (1 - torch.exp(-ce)) ** gamma * ce
+def shifted(z, n, q):
+    return z - n.log() + q.log()
 
 
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (lambda z, y, gamma, w: right_focal(z, y, gamma, w).mean(), "no mean, no sum"),
-        (lambda z, y, gamma, w: right_focal(z, y, gamma, torch.ones(3)), "class weight is missing"),
-        (lambda z, y, gamma, w: -right_focal(z, y, gamma, w), "the sign"),
-        (
-            lambda z, y, gamma, w: (
-                w[y] * (1 - torch.exp(-F.cross_entropy(z, y))) ** gamma * F.cross_entropy(z, y, reduction="none")
-            ),
-            "each sample's own",
-        ),
-        (
-            lambda z, y, gamma, w: w[y] * torch.exp(-gamma * cross_entropies(z, y)) * cross_entropies(z, y),
-            "favours the easy",
-        ),
-        (
-            lambda z, y, gamma, w: (
-                w[y] * (1 - z.softmax(1).gather(1, y[:, None])[:, 0]) ** gamma
-                * -z.softmax(1).gather(1, y[:, None])[:, 0].log()
-            ),
-            "log_softmax",
-        ),
-        (weight_inside_p, "before the class weight"),
-        (lambda z, y, gamma, w: z.nonsense, "AttributeError"),
+        (lambda z, n, q: z.softmax(1), "training set's world"),
+        (lambda z, n, q: (z + n.log() - q.log()).softmax(1), "wrong way round"),
+        (lambda z, n, q: (z - n.log()).softmax(1), "q does not come in"),
+        (lambda z, n, q: (z + q.log()).softmax(1), "punished twice"),
+        (lambda z, n, q: z.softmax(1) * q / n, "sum to 1"),
+        (shifted, "probabilities are asked for"),
+        (lambda z, n, q: (z * q / n).softmax(1), "summand of the logit"),
+        (lambda z, n, q: shifted(z, n, q).argmax(1), "shape (B, C)"),
+        (lambda z, n, q: z.exp() * q / n / (z.exp() * q / n).sum(1, keepdim=True), "softmax last"),
+        (lambda z, n, q: z.sigmoid(), "Bayes"),
+        (lambda z, n, q: z.nonsense, "AttributeError"),
         (3.0, "expected a function"),
     ],
-)  # fmt: skip
-def test_focal_each_hints(wrong, hint):
-    assert hint in wrong_message("losses.focal_each", wrong)
+)
+def test_new_prevalence_hints(wrong, hint):
+    message = wrong_message("losses.new_prevalence", wrong)
+    assert hint in message, message
 
 
-def test_the_solution_of_focal_each_is_the_librarys():
-    solution = exercise_answers(f"notebooks/solutions/{NAME}")["losses.focal_each"]
-    g = torch.Generator().manual_seed(1)
-    z, y, w = torch.randn(20, 4, generator=g), torch.randint(4, (20,), generator=g), torch.rand(4, generator=g)
-    torch.testing.assert_close(solution(z, y, 1.7, w), focal_loss(z, y, gamma=1.7, alpha=w, reduction="none"))
+def test_the_solution_of_new_prevalence_is_bayes_on_gaussians():
+    """Two classes with known densities: logits of one mix of them, corrected, are the posterior of another mix."""
+    solution = exercise_answers(f"notebooks/solutions/{NAME}")["losses.new_prevalence"]
+    x, n, q = torch.linspace(-3, 3, 9, dtype=torch.float64), torch.tensor([30.0, 2.0]), torch.tensor([0.25, 0.75])
+    density = torch.stack([torch.exp(-((x - mean) ** 2) / 2) for mean in (-1, 1)], 1)
+    joint = density * q
+    want = joint / joint.sum(1, keepdim=True)
+    torch.testing.assert_close(solution((density * n).log(), n, q).double(), want, atol=1e-6, rtol=1e-5)
 
 
 # --- 3: another score -----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import cell_source, exercise_answers
+from scipy import ndimage
 
 from tutorial_lib.lab import check
 from tutorial_lib.metrics import confusion_matrix, segmentation_scores, surface_distances
@@ -22,15 +23,17 @@ def wrong_with(exercise, given, hint):
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (0.8, "equal only at 0 and 1"),
-        (0.889, "solve D = 2J / (1 + J) for J"),
-        (0.4, "half of it"),
-        (0.64, "square"),
-        (66.7, "per cent"),
+        (0.8, "mean Dice"),
+        (0.667, "then average"),
+        (0.429, "first image alone"),
+        (0.875, "solve D = 2J / (1 + J) for J"),
+        (0.65, "half of it"),
+        (0.68, "square"),
+        (71.4, "per cent"),
         (0.6, "solve for J"),
         (math.nan, "solve for J"),
-        ("2/3", "one number"),
-        ([0.667], "one number"),
+        ("5/7", "one number"),
+        ([0.714], "one number"),
         (True, "one number"),
     ],
 )
@@ -56,7 +59,7 @@ def test_break_even_hints(wrong, hint):
         wrong_with("metrics.break_even", wrong, hint)
 
 
-@pytest.mark.parametrize("right", [2 / 3, 0.667, np.float32(0.6667), torch.tensor(0.667)])
+@pytest.mark.parametrize("right", [5 / 7, 0.714, np.float32(0.7143), torch.tensor(0.714)])
 def test_three_decimals_of_any_kind_are_enough(right):
     assert check("metrics.iou_from_dice", right, show=False).ok
 
@@ -150,84 +153,69 @@ def test_the_solution_of_mean_iou_is_the_librarys():
         np.testing.assert_allclose(solution(matrix), segmentation_scores(matrix).mean_iou, rtol=1e-12)
 
 
-def right(there, back, pooled, empty):
-    if not len(there) or not len(back):
-        return empty
-    if pooled:
-        return np.percentile(np.r_[there, back], 95)
-    return max(np.percentile(there, 95), np.percentile(back, 95))
+def lesions(pred, truth, structure=None):
+    """Numbers of: lesions found, lesions, pieces on a lesion, pieces."""
+    (in_truth, count), (in_pred, many) = ndimage.label(truth, structure), ndimage.label(pred, structure)
+    found = {label for label in in_truth[pred].tolist() if label}
+    right = {label for label in in_pred[truth].tolist() if label}
+    return len(found), count, len(right), many
 
 
-def swapped(there, back, pooled, empty):
-    return right(there, back, not pooled, empty)
+def right_lesion_f1(pred, truth, structure=None):
+    found, count, right, many = lesions(pred, truth, structure)
+    total = 2 * found + (count - found) + (many - right)
+    return 2 * found / total if total else math.nan
 
 
-def maximum(there, back, pooled, empty):
-    return max(there.max(), back.max())
+def of_pixels(pred, truth):
+    size = pred.sum() + truth.sum()
+    return 2 * (pred & truth).sum() / size if size else math.nan
 
 
-def share_instead_of_percent(there, back, pooled, empty):
-    if pooled:
-        return np.percentile(np.r_[there, back], 0.95)
-    return max(np.percentile(there, 0.95), np.percentile(back, 0.95))
+def fragments_count_twice(pred, truth):
+    _, count, right, many = lesions(pred, truth)
+    return 2 * right / (many + count) if many + count else math.nan
 
 
-def one_direction(there, back, pooled, empty):
-    return right(there, back, pooled, empty) if pooled or not len(there) else np.percentile(there, 95)
+def fragments_are_false_alarms(pred, truth):
+    found, count, _, many = lesions(pred, truth)
+    return 2 * found / (many + count) if many + count else math.nan
 
 
-def mean_of_both(there, back, pooled, empty):
-    ends = [np.percentile(d, 95) for d in (there, back)]
-    return right(there, back, pooled, empty) if pooled else sum(ends) / 2
+def recall(pred, truth):
+    found, count, _, _ = lesions(pred, truth)
+    return found / count if count else math.nan
 
 
-def smaller(there, back, pooled, empty):
-    return right(there, back, pooled, empty) if pooled else min(np.percentile(there, 95), np.percentile(back, 95))
-
-
-def no_policy(there, back, pooled, empty):
-    directed = max(np.percentile(d, 95) for d in (there, back))
-    return np.percentile(np.r_[there, back], 95) if pooled else directed
-
-
-def zero_when_empty(there, back, pooled, empty):
-    return right(there, back, pooled, 0.0)
-
-
-def no_policy_but_no_error(there, back, pooled, empty):
-    lists = [d for d in (there, back) if len(d)]
-    if not lists:
-        return empty
-    return np.percentile(np.concatenate(lists), 95) if pooled else max(np.percentile(d, 95) for d in lists)
+def precision(pred, truth):
+    _, _, right, many = lesions(pred, truth)
+    return right / many if many else math.nan
 
 
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (swapped, "swapped"),
-        (maximum, "largest distance"),
-        (share_instead_of_percent, "95, not 0.95"),
-        (one_direction, "one direction only"),
-        (mean_of_both, "not the mean"),
-        (smaller, "or the smaller one"),
-        (no_policy, "`empty`"),
-        (zero_when_empty, "by accident"),
-        (no_policy_but_no_error, "one list is empty"),
+        (of_pixels, "Dice of the pixels"),
+        (fragments_count_twice, "one find"),
+        (fragments_are_false_alarms, "no false alarm"),
+        (recall, "false alarms must count"),
+        (precision, "missed lesions must count"),
+        (lambda pred, truth: right_lesion_f1(pred, truth, np.ones((3, 3))), "at a corner"),
+        (lambda pred, truth: np.nan_to_num(right_lesion_f1(pred, truth)).item(), "return nan"),
+        (lambda pred, truth: "many", "a number"),
     ],
 )
-def test_hd95_hints(wrong, hint):
-    wrong_with("metrics.hd95", wrong, hint)
+def test_lesion_f1_hints(wrong, hint):
+    wrong_with("metrics.lesion_f1", wrong, hint)
 
 
-def test_the_solution_of_hd95_is_the_librarys():
-    solution = exercise_answers(f"notebooks/solutions/{NAME}")["metrics.hd95"]
-    assert solution(np.arange(5.0), np.zeros(3), True, 9) == right(np.arange(5.0), np.zeros(3), True, 9)
-    pred, truth = np.zeros((2, 9, 9), bool)
-    truth[2:5, 2:5] = pred[2:5, 2:5] = pred[8, 8] = True
-    there = np.r_[np.zeros(8), math.hypot(4, 4)]  # the square's middle pixel is no surface
-    for pooled in (True, False):
-        library = surface_distances(pred, truth, pooled=pooled).hd95
-        assert solution(there, np.zeros(8), pooled, math.nan) == pytest.approx(library, rel=1e-12)
+def test_the_solution_of_lesion_f1_on_random_masks():
+    solution = exercise_answers(f"notebooks/solutions/{NAME}")["metrics.lesion_f1"]
+    rng = np.random.default_rng(1)
+    for share in (0.0, 0.05, 0.3):
+        for _ in range(5):
+            pred, truth = rng.random((2, 12, 12)) < share
+            np.testing.assert_equal(solution(pred, truth), right_lesion_f1(pred, truth))
 
 
 RIGHT = {"A": "always background", "B": "perfect by accident", "C": "spacing reversed", "D": "none"}

@@ -9,7 +9,7 @@ from conftest import cell_source, exercise_answers
 from scipy import ndimage
 
 from tutorial_lib.lab import check
-from tutorial_lib.level_sets import mask_from_sdf, signed_distance
+from tutorial_lib.level_sets import curvature, mask_from_sdf, signed_distance
 
 NAME = "05_level_sets.ipynb"
 edt = ndimage.distance_transform_edt
@@ -148,8 +148,9 @@ def test_the_four_lines_really_have_those_faults():
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (8.333, "grows while the circle shrinks"),
-        (11.18, "falls by 2"),
+        (11.18, "two directions"),
+        (8.333, "grows while the ball shrinks"),
+        (13.229, "falls by 4"),
         (25, "square of the radius"),
         (20.616, "inwards"),
         (7.0, "dr/dt"),
@@ -159,3 +160,10 @@ def test_the_four_lines_really_have_those_faults():
 def test_radius_hints(wrong, hint):
     result = check("level_sets.radius", wrong, show=False)
     assert result.status == "wrong" and hint in result.message, result.message
+
+
+def test_the_librarys_curvature_of_a_ball_is_two_over_r():
+    axes = np.mgrid[-14:15, -14:15, -14:15]
+    distance = np.sqrt((axes**2).sum(0)) - 10
+    near = np.abs(distance) < 1
+    np.testing.assert_allclose(curvature(distance, spatial_dims=3)[near], 2 / (distance[near] + 10), rtol=0.02)

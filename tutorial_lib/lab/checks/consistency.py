@@ -1,8 +1,8 @@
 """Exercises of chapter 06."""
 
-import math
-
+import numpy as np
 import torch
+from scipy import ndimage
 
 from ...consistency import dtc_loss
 from ..exercises import call, expect, number, require
@@ -21,48 +21,66 @@ def pixels_left(answer) -> None:
     expect(got, 9, given=f"answer = {answer}", hint=hint, mistakes=mistakes, reveal=False)
 
 
-def agreement_loss(answer) -> None:
-    """Implement: the consistency term."""
+def teacher(answer) -> None:
+    """Implement: one update of mean teacher's running average."""
+
+    def blend(a, b, weight):
+        return weight * a + (1 - weight) * b
+
     generator = torch.Generator().manual_seed(0)
-    for shape, k in (((1, 2), 1.0), ((3, 1, 4, 5), 20.0), ((2, 1, 3, 3, 3), 1500.0)):
-        f1 = torch.randn(shape, dtype=torch.float64, generator=generator)
-        f2 = torch.randn(shape, dtype=torch.float64, generator=generator) / k
-        p, q = f1.sigmoid(), torch.sigmoid(-k * f2)
-        expected = (p - q).square().mean()
-        got = call(answer, f1.clone(), f2.clone(), k)
-        mistakes = [
-            ((p - torch.sigmoid(k * f2)).square().mean(), "negative is inside: inside must become 1, sigmoid(-k f2)"),
-            ((f1 - q).square().mean(), "f1 are logits: they need a sigmoid before they are compared"),
-            ((p - f2).square().mean(), "a probability and a distance cannot be compared: transform f2 first"),
-            ((p - q).square().sum(), "the mean over all pixels, not the sum"),
-            ((p - q).abs().mean(), "the difference is squared"),
-        ]
-        hint = "the mean of (sigmoid(f1) - sigmoid(-k f2)) squared"
-        expect(got, expected, given=f"f1 and f2 of shape {shape}, k = {k:g}", hint=hint, mistakes=mistakes)
-    f1 = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
-    f2 = torch.full((1, 4), 0.5, dtype=torch.float64, requires_grad=True)
-    gradients = torch.autograd.grad(call(answer, f1, f2, 1.0), (f1, f2), allow_unused=True)
-    require(
-        all(gradient is not None and bool(gradient.any()) for gradient in gradients),
-        given="f1 and f2 that require gradients",
-        hint="the gradient must reach both heads: detach neither",
+    for step, decay in ((0, 0.99), (1, 0.99), (9, 0.99), (150, 0.99), (7, 0.5)):
+        old, new = ([torch.randn(shape, generator=generator) for shape in ((3, 2), (4,))] for _ in range(2))
+        kept = [[part.clone() for part in parts] for parts in (old, new)]
+        got, given = call(answer, old, new, step, decay), f"step = {step}, decay = {decay}"
+        require(
+            isinstance(got, list | tuple) and len(got) == len(old),
+            given=given,
+            hint="return a list: one tensor for each tensor of the teacher",
+        )
+        same = all(torch.equal(a, b) for parts, others in zip((old, new), kept) for a, b in zip(parts, others))
+        require(same, given=given, hint="your function changed its arguments; make new tensors")
+        alpha = min(1 - 1 / (step + 1), decay)
+        hint = "alpha * teacher + (1 - alpha) * student, with alpha the smaller of 1 - 1 / (step + 1) and decay"
+        for a, b, ours in zip(old, new, got):
+            mistakes = [
+                (blend(a, b, 1 - alpha), "the weights are exchanged: late in training the teacher hardly moves"),
+                (
+                    blend(a, b, decay),
+                    "early on the average must forget its random start: alpha is at most 1 - 1 / (step + 1)",
+                ),
+                (
+                    blend(a, b, 1 - 1 / (step + 1)),
+                    "later on alpha stays at decay; yours is the mean of all students so far",
+                ),
+            ]
+            expect(ours, blend(a, b, alpha), given=given, hint=hint, mistakes=mistakes)
+
+
+def dice_left(answer) -> None:
+    """Implement: the Dice that the published way there and back leaves of a mask, without a distance."""
+    square, bar, edge, cube = (
+        np.zeros((9, 9), int),
+        np.zeros((6, 8), int),
+        np.zeros((6, 6), int),
+        np.zeros((7,) * 3, int),
     )
-
-
-def rampup(answer) -> None:
-    """Implement: the Gaussian ramp-up."""
-    for step, total in ((0, 10), (5, 10), (10, 10), (3, 7), (25, 10)):
-        phase = min(step / total, 1)
+    square[2:7, 2:7] = bar[2:4, 1:7] = edge[:4, :4] = cube[1:6, 1:6, 1:6] = 1
+    notch = square.copy()
+    notch[2, 2] = 0
+    cases = {"a square of 5 x 5": square, "a bar two pixels thick": bar, "a square at the image's corner": edge}
+    for name, mask in (cases | {"a square without a corner": notch, "a cube of 5 x 5 x 5": cube}).items():
+        got, body = number(call(answer, mask.copy())), mask.sum()
+        left, from_edge = (ndimage.binary_erosion(mask, border_value=beyond).sum() for beyond in (1, 0))
+        diagonal = ndimage.binary_erosion(mask, np.ones((3,) * mask.ndim), border_value=1).sum()
         mistakes = [
-            (math.exp(-5 * (1 - phase)), "the bracket is squared"),
-            (math.exp(-5 * phase**2), "it must grow: 1 - t / total, not t / total"),
-            (phase, "this grows along a line; the ramp is a Gaussian"),
+            (left / body, "that is the share of the body that is left, and its IoU; Dice counts what is left twice"),
+            (1 - left / body, "that is the share that is lost"),
+            (2 * from_edge / (from_edge + body), "at the image's edge there is no outside: erode with border_value=1"),
+            (2 * diagonal / (diagonal + body), "a pixel that meets the outside at a corner only is no border pixel"),
+            (1.0, "the border comes back as 0.5, which is not above 0.5"),
         ]
-        hint = "exp(-5 (1 - t / total)^2)"
-        if step > total:
-            hint, mistakes = "training may go on: beyond total the weight stays at 1, so cut t / total at 1", []
-        want, given = math.exp(-5 * (1 - phase) ** 2), f"step = {step}, total = {total}"
-        expect(call(answer, step, total), want, given=given, hint=hint, mistakes=mistakes)
+        hint = "what is left is the body without its border: 2 * left / (left + body)"
+        expect(got, 2 * left / (left + body), given=name, hint=hint, mistakes=mistakes)
 
 
 def corrected_loss(answer) -> None:

@@ -7,43 +7,46 @@ import torch
 from scipy import stats
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
-from ..exercises import call, expect, number, require
+from ..exercises import Wrong, call, expect, number, require
 
 
-def mean_of_three(answer) -> None:
-    """Predict: the first layer's gradient against plain, three halving modules, mean over all rows."""
+def between_modules(answer) -> None:
+    """Predict: the gradient of the layer between the second and the third of three halving modules, against plain."""
     mistakes = [
-        (1, "that is the factor of the loss summed over flows, or of the mean without halving; here both act at once"),
-        (1 / 2, "that is one module; each further module halves again"),
-        (8, "that is the sum over 8 flows without any halving"),
-        (1 / 64, "the mean over 8 flows undoes the growth from adding them; only the halvings are left over"),
+        (1, "so it is below the first module; this layer sees the rows of four flows"),
+        (2, "so it is between the first and the second module; a module doubles the flows once more"),
+        (8, "so it is above the last module; below it, two flows send a gradient back and their sum is halved"),
+        (1 / 2, "that would be one flow, halved; but four flows pass through this layer, and all add to its gradient"),
+        (1 / 8, "that is the first layer's, if the loss is the mean over all rows; here the flows are summed"),
+        (0.75, "each of the modules before it has doubled the rows that this layer works on; none of them is lost"),
     ]
-    hint = "start at the loss: the mean over 8 flows against their sum, then one halving a module"
+    hint = "how many flows pass through this layer, and how much gradient does each send back through the module above?"
     got = number(answer, "one number, such as 2.0 or 0.5,")
-    expect(got, 1 / 8, given=f"answer = {answer}", hint=hint, mistakes=mistakes, reveal=False, atol=5e-5)
+    expect(got, 4, given=f"answer = {answer}", hint=hint, mistakes=mistakes, reveal=False, atol=5e-5)
 
 
 def mix_flow(answer) -> None:
-    """Implement: the mixing module."""
+    """Implement: the mixing module, with a weight for each sample."""
     z = torch.tensor([[4.0, 0.0], [0.0, 8.0], [8.0, 4.0]])
     y = torch.tensor([[1.0], [0.0], [1.0]])
-    index = torch.tensor([1, 2, 0])
-    given = "the three samples of section 2: lam = 0.75, index = [1, 2, 0]"
-    pair = call(answer, z.clone(), y.clone(), 0.75, index)
+    lam, index = torch.tensor([0.75, 0.5, 1.0]), torch.tensor([1, 2, 0])
+    given = "the three samples of section 2: lam = [0.75, 0.5, 1], index = [1, 2, 0]"
+    pair = _try_mixing(answer, z.clone(), y.clone(), lam, index, given)
     require(
         isinstance(pair, tuple | list) and len(pair) == 2, given=given, hint="return two tensors: activations, targets"
     )
     got_z, got_y = pair
-    mixed = torch.tensor([[3.0, 2.0], [2.0, 7.0], [7.0, 3.0]])
+    mixed = torch.tensor([[3.0, 2.0], [4.0, 6.0], [8.0, 4.0]])
     hint = "originals first, then lam * z + (1 - lam) * z[index], stacked by torch.cat along the batch"
     mistakes = [
         (torch.cat([z / 2, mixed / 2]), "only the gradient is halved; the values stay as they are"),
         (torch.cat([mixed, z]), "the originals come first, then the mixed copy"),
+        (torch.cat([z, 0.75 * z + 0.25 * z[index]]), "each sample has a weight of its own: row i is mixed with lam[i]"),
     ]
     expect(got_z, torch.cat([z, mixed]), given=given + " (activations)", hint=hint, mistakes=mistakes)
     expect(
         got_y,
-        torch.tensor([[1.0], [0.0], [1.0], [0.75], [0.25], [1.0]]),
+        torch.tensor([[1.0], [0.0], [1.0], [0.75], [0.5], [1.0]]),
         given=given + " (targets)",
         hint="the targets pass through the same module: same lam, same index, same order of rows",
     )
@@ -51,17 +54,21 @@ def mix_flow(answer) -> None:
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(5, 2, 3, dtype=torch.float64, generator=generator, requires_grad=True)
     weight = torch.randn(10, 2, 3, dtype=torch.float64, generator=generator)
-    index = torch.tensor([3, 0, 4, 2, 1])
-    out, _ = call(answer, z, torch.zeros(5, 1, dtype=torch.float64), 0.3, index)
+    lam, index = torch.tensor([0.3, 0.9, 0.5, 0.1, 0.7], dtype=torch.float64), torch.tensor([3, 0, 4, 2, 1])
+    given = "z of shape (5, 2, 3)"
+    pair = _try_mixing(answer, z, torch.zeros(5, 1, dtype=torch.float64), lam, index, given)
+    require(isinstance(pair, tuple | list) and len(pair) == 2, given=given, hint="return two tensors")
+    out = pair[0]
     require(
         torch.is_tensor(out) and out.shape == (10, 2, 3),
-        given="z of shape (5, 2, 3)",
+        given=given,
         hint="states of any rank, such as (B, channels, length), must pass: index the first dimension only",
     )
     (gradient,) = torch.autograd.grad((out * weight).sum(), z, allow_unused=True)
     require(gradient is not None, given="a z that requires a gradient", hint="z.detach() alone cuts the gradient off")
-    full = weight[:5] + 0.3 * weight[5:]
-    full = full.index_add(0, index, 0.7 * weight[5:])
+    spread = lam[:, None, None]
+    full = weight[:5] + spread * weight[5:]
+    full = full.index_add(0, index, (1 - spread) * weight[5:])
     hint = "the gradient must be half of the sum of both flows' gradients: z / 2 + z.detach() / 2 halves it"
     mistakes = [
         (
@@ -76,6 +83,16 @@ def mix_flow(answer) -> None:
     ]
     given = "the gradient with respect to z, shape (5, 2, 3)"
     expect(gradient, full / 2, given=given, hint=hint, mistakes=mistakes)
+
+
+def _try_mixing(answer, z, y, lam, index, given):
+    try:
+        return call(answer, z, y, lam, index)
+    except RuntimeError as error:
+        if "size" not in str(error):
+            raise
+        hint = f"lam of shape (B,) must be reshaped to (B, 1, …) before it meets a tensor of more axes ({error})"
+        raise Wrong(f"given     {given}\n  hint: {hint}") from error
 
 
 def mixed_cooccurrence(answer) -> None:

@@ -83,16 +83,17 @@ def find_the_bug(answer) -> None:
 
 
 def radius(answer) -> None:
-    """Predict: the radius of a circle of 15 voxels after mean-curvature flow for a time of 100."""
+    """Predict: the radius of a ball of 15 voxels after mean-curvature flow for a time of 50."""
     mistakes = [
-        (15 - 100 / 15, "the speed 1/r grows while the circle shrinks; solve dr/dt = -1/r"),
-        (math.sqrt(125), "r dr = -dt gives half of the square: the square falls by 2 in a unit of time"),
+        (math.sqrt(125), "that is a circle's: a ball is bent in two directions, and its curvature is 2/r"),
+        (15 - 2 * 50 / 15, "the speed 2/r grows while the ball shrinks; solve dr/dt = -2/r"),
+        (math.sqrt(175), "r dr = -2 dt gives half of the square: the square falls by 4 in a unit of time"),
         (25.0, "that is the square of the radius"),
         (math.sqrt(425), "inwards: the square falls"),
     ]
-    hint = "a circle's curvature is 1/r: solve dr/dt = -1/r for the square of r"
+    hint = "the divergence of a ball's unit normals is 2/r: solve dr/dt = -2/r for the square of r"
     expect(
-        number(answer, "one number, in voxels"), 5.0, given="a radius of 15 and a time of 100", hint=hint,
+        number(answer, "one number, in voxels"), 5.0, given="a ball of radius 15, a time of 50", hint=hint,
         mistakes=mistakes, atol=1e-3, rtol=1e-3,
     )  # fmt: skip
 

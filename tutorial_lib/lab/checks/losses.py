@@ -1,7 +1,6 @@
 """Exercises of chapter 03."""
 
 import torch
-from torch.nn import functional as F
 
 from ..claims import VERDICTS, claim
 from ..evidence import load_evidence
@@ -32,41 +31,38 @@ def parallel(answer) -> None:
         expect(answer[name], truth, given=f"loss {name}", hint=hints[name])
 
 
-def focal_each(answer) -> None:
-    """Implement: focal loss with class weights, one value for each sample."""
+def new_prevalence(answer) -> None:
+    """Implement: probabilities where the classes are as frequent as they were not in training."""
     g = torch.Generator().manual_seed(3)
-    weight = torch.tensor([1.0, 2.0, 5.0])
     cases = [
-        (torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([2]), 2.0),
-        (2 * torch.randn(6, 3, generator=g), torch.tensor([0, 1, 2, 2, 1, 0]), 1.5),
-        (2 * torch.randn(4, 3, generator=g), torch.tensor([1, 1, 0, 2]), 0.0),
-        (torch.tensor([[1000.0, 0.0, -1000.0], [0.0, 1000.0, 0.0]]), torch.tensor([2, 1]), 2.0),
+        (torch.tensor([[1.0, 0.0]]), [16, 1], [0.25, 0.75]),
+        (2 * torch.randn(5, 3, generator=g), [100, 20, 4], [0.2, 0.3, 0.5]),
+        (2 * torch.randn(4, 3, generator=g), [50, 30, 20], [0.5, 0.3, 0.2]),
+        (2 * torch.randn(4, 3, generator=g), [50, 30, 20], [0.6, 0.4, 0.0]),
+        (torch.tensor([[1000.0, 0.0, -1000.0], [0.0, 1000.0, 0.0]]), [100, 20, 4], [0.2, 0.3, 0.5]),
     ]
-    for logits, target, gamma in cases:
-        given = f"logits {_round(logits)}, target {target.tolist()}, gamma {gamma}, weight {weight.tolist()}"
-        got = torch.as_tensor(call(answer, logits.clone(), target.clone(), gamma, weight.clone()))
-        ce = F.cross_entropy(logits, target, reduction="none")
-        p = torch.exp(-ce)
-        want = weight[target] * (1 - p) ** gamma * ce
-        hint = "weight of the true class, times (1 - p) to the power gamma, times -log p, for each sample"
-        if got.ndim == 0:
-            hint = "one value for each sample is asked for, shape (B,): no mean, no sum"
+    for logits, counts, prevalence in cases:
+        n, q = torch.tensor(counts), torch.tensor(prevalence)
+        given = f"logits {_round(logits)}, counts {counts}, prevalence {prevalence}"
+        got = torch.as_tensor(call(answer, logits.clone(), n.clone(), q.clone()))
+        shift = q.log() - n.log()
+        want, p = (logits + shift).softmax(1), logits.softmax(1)
+        hint = (
+            "Bayes: what training took for granted (n) goes out, what holds now (q) comes in; then rows sum to 1 again"
+        )
+        if got.shape != logits.shape:
+            hint = "one probability for each row and class is asked for, shape (B, C)"
         elif not bool(got.isfinite().all()):
-            hint = "log(softmax(...)) is log(0) for far-apart logits; log_softmax does both in one safe step"
-        of_mean, weighted = torch.exp(-ce.mean()), weight[target] * ce
+            hint = "log(softmax(...)) is log(0) for far-apart logits; shift the logits, and take the softmax last"
         mistakes = [
-            (
-                weight[target] * (1 - of_mean) ** gamma * ce,
-                "(1 - p) must be each sample's own, not from the mean of the batch",
-            ),
-            ((1 - p) ** gamma * ce, "the class weight is missing: weight[target]"),
-            (weight[target] * p**gamma * ce, "that is p to the power gamma, which favours the easy samples"),
-            (weight[target] * (1 - p) * ce**gamma, "the power belongs to (1 - p), not to the logarithm"),
-            (-want, "the sign: log p is negative, a loss is not"),
-            (
-                (1 - torch.exp(-weighted)) ** gamma * weighted,
-                "p must be the probability itself: take exp before the class weight is multiplied in",
-            ),
+            (p, "these are the probabilities of the training set's world; n and q must enter"),
+            ((logits - shift).softmax(1), "the wrong way round: a class that is more frequent now must gain"),
+            ((logits - n.log()).softmax(1), "n is taken out, but q does not come in"),
+            ((logits + q.log()).softmax(1), "q comes in, but n is still there: the rare class is punished twice"),
+            (p * q / n, "right up to a factor for each row: the probabilities of a row must sum to 1"),
+            (p * q / (n / n.sum()), "right up to a factor for each row: the probabilities of a row must sum to 1"),
+            (logits + shift, "these are the shifted logits; probabilities are asked for"),
+            ((logits * q / n).softmax(1), "a prevalence is a factor of the probability, and so a summand of the logit"),
         ]
         expect(got, want, given=given, hint=hint, mistakes=mistakes, atol=1e-5)
 

@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
+from scipy import ndimage
 
-from ..exercises import Wrong, call, expect, judge_verdict, match_faults, number, require
+from ..exercises import call, expect, judge_verdict, match_faults, number, require
 
 BUGS = ("perfect by accident", "spacing reversed", "always background", "none")
 LEAST_PAIRS, MARGIN = 10, 0.02  # of a claim of one's own
@@ -12,14 +13,17 @@ _FAULTS = {"A": "always background", "B": "perfect by accident", "C": "spacing r
 
 
 def iou_from_dice(answer) -> None:
-    """Predict: the IoU that belongs to a Dice of 0.8."""
+    """Predict: the mean IoU of two images whose Dice are 0.6 and 1."""
     mistakes = [
-        (0.8, "that is the Dice; the two are equal only at 0 and 1"),
-        (1.6 / 1.8, "that is the Dice of an IoU of 0.8; solve D = 2J / (1 + J) for J"),
-        (0.4, "half of it? D = 2J / (1 + J); solve for J"),
-        (0.64, "not the square; D = 2J / (1 + J); solve for J"),
+        (0.8, "that is the mean Dice"),
+        (2 / 3, "that is the IoU of one image with a Dice of 0.8; turn each image's Dice into its IoU, then average"),
+        (3 / 7, "that is the first image alone"),
+        ((0.75 + 1) / 2, "that is the Dice of an IoU of 0.6; solve D = 2J / (1 + J) for J"),
+        (0.65, "half of it? D = 2J / (1 + J); solve for J"),
+        (0.68, "not the square; D = 2J / (1 + J); solve for J"),
     ]
-    _share(answer, 2 / 3, mistakes, given="D = 0.8", hint="D = 2J / (1 + J); solve for J")
+    hint = "D = 2J / (1 + J) holds for each image; solve for J, twice, and take the mean"
+    _share(answer, 5 / 7, mistakes, given="D = 0.6 and D = 1", hint=hint)
 
 
 def mean_iou(answer) -> None:
@@ -78,57 +82,67 @@ def _mean_iou_bugs(matrix):
         yield hit.sum() / matrix.sum(), "that is the pixel accuracy"
 
 
-def hd95(answer) -> None:
-    """Implement: HD95 by both definitions."""
-    rng = np.random.default_rng(0)
-    lists = [
-        (np.r_[np.linspace(0, 1, 17), 8.0, 9.0, 10.0], np.linspace(0.1, 0.7, 30)),
-        (np.linspace(0.1, 0.7, 30), np.r_[np.linspace(0, 1, 17), 8.0, 9.0, 10.0]),
-        (rng.gamma(2, size=25), rng.gamma(1, size=40)),
-    ]
-    for k, (there, back) in enumerate(lists):
-        names = ("an island in the prediction", "a part that was missed", "random distances")
-        for pooled in (True, False):
-            given = f"{names[k]} ({len(there)} and {len(back)} distances), pooled={pooled}"
-            both = np.concatenate([there, back])
-            directed = max(np.percentile(there, 95), np.percentile(back, 95))
-            want = np.percentile(both, 95) if pooled else directed
-            got = call(answer, there.copy(), back.copy(), pooled, math.nan)
-            mistakes = [
-                (directed if pooled else np.percentile(both, 95), "the two definitions are swapped"),
-                (both.max(), "that is the largest distance, HD; the 95th percentile is asked for"),
-                (np.percentile(both, 0.95), "np.percentile takes 95, not 0.95"),
-                (max(np.percentile(there, 0.95), np.percentile(back, 0.95)), "np.percentile takes 95, not 0.95"),
-                (
-                    np.percentile(there, 95),
-                    "you used one direction only, or the smaller one; what was missed shows in the other",
-                ),
-                (
-                    np.percentile(back, 95),
-                    "you used one direction only, or the smaller one; false islands show in the other",
-                ),
-                ((np.percentile(there, 95) + np.percentile(back, 95)) / 2, "take the larger direction, not the mean"),
-            ]
-            hint = "pooled: one percentile of both lists together; else the larger of the two lists' percentiles"
-            expect(got, want, given=given, hint=hint, mistakes=mistakes)
-    some = np.array([1.0, 2.0])
-    none = some[:0]
-    cases = {"nothing found": (none, some), "nothing there": (some, none), "both empty": (none, none)}
-    for name, (there, back) in cases.items():
-        for pooled in (True, False):
-            given = f"{name} ({len(there)} and {len(back)} distances), pooled={pooled}, empty=42"
-            try:
-                got = call(answer, there.copy(), back.copy(), pooled, 42.0)
-            except (ValueError, IndexError) as error:
-                raise Wrong(
-                    f"given     {given}\n  hint: no distance, no percentile ({error}); return `empty`"
-                ) from error
-            mistakes = [
-                (0.0, "0 is the score of a perfect mask; an empty one must not get it by accident"),
-                (np.percentile(some, 95), "one list is empty: no score, although the other list has entries"),
-            ]
-            hint = "return `empty` where a list has no entry"
-            expect(got, 42.0, given=given, hint=hint, mistakes=mistakes)
+def lesion_f1(answer) -> None:
+    """Implement: F1 of lesions, counted as connected pieces."""
+    for name, (pred, truth) in _lesion_cases().items():
+        given = f"{name}: prediction {pred.astype(int).tolist()}, truth {truth.astype(int).tolist()}"
+        got = call(answer, pred.copy(), truth.copy())
+        want, mistakes = _lesion_score(pred, truth), _lesion_mistakes(pred, truth)
+        if math.isnan(want):
+            mistakes = [(wrong, "nothing there and nothing found: 0/0, so return nan") for wrong in (0.0, 1.0)]
+        hint = (
+            "found: pieces of the truth that hold a predicted pixel; false alarm: predicted pieces without a true pixel"
+        )
+        expect(number(got), want, given=given, hint=hint, mistakes=mistakes)
+
+
+def _lesion_cases():
+    """Prediction and truth, for each case."""
+    rows = {
+        "one found, one missed": ("1100000", "1100011"),
+        "two fragments on one lesion": ("1010000", "1110000"),
+        "one piece over two lesions": ("1111000", "1001000"),
+        "a false alarm": ("1000110", "1100000"),
+        "nothing found": ("0000000", "1100110"),
+        "false alarms only": ("1000110", "0000000"),
+        "both empty": ("0000000", "0000000"),
+    }
+    cases = {name: tuple(np.array([[*map(int, row)]], bool) for row in pair) for name, pair in rows.items()}
+    corner = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]], bool)
+    first = corner & (np.arange(3) == 0)
+    return cases | {"two lesions that meet at a corner": (first, corner)}
+
+
+def _lesion_score(pred, truth, *, structure=None):
+    lesions, count = ndimage.label(truth, structure)
+    pieces, many = ndimage.label(pred, structure)
+    found, right = len(np.unique(lesions[pred & truth])), len(np.unique(pieces[pred & truth]))
+    total = found + count + many - right  # 2 found + missed + false alarms
+    return 2 * found / total if total else math.nan
+
+
+def _lesion_mistakes(pred, truth):
+    """What typical mistakes would give, and what to say about them."""
+    (lesions, count), (pieces, many) = ndimage.label(truth), ndimage.label(pred)
+    both = (pred & truth).sum()
+    found, right = len(np.unique(lesions[pred & truth])), len(np.unique(pieces[pred & truth]))
+    size = pred.sum() + truth.sum()
+    yield 2 * both / size if size else 0.0, "that is the Dice of the pixels; pieces are to be counted"
+    diagonal = _lesion_score(pred, truth, structure=np.ones((3, 3)))
+    yield diagonal, "pieces that meet only at a corner are two: ndimage.label's default"
+    if many + count:
+        yield (
+            2 * right / (many + count),
+            "fragments on one lesion are one find: count pieces of the truth, not of yours",
+        )
+        yield (
+            2 * found / (many + count),
+            "a piece that touches a lesion is no false alarm, however many lie on one lesion",
+        )
+    if count:
+        yield found / count, "that is the share of lesions found; false alarms must count, too"
+    if many:
+        yield right / many, "that is the share of predicted pieces that are right; missed lesions must count, too"
 
 
 def break_even(answer) -> None:
